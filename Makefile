@@ -1,0 +1,40 @@
+# Every target makes what it needs: the .venv, the installed project and the native runner.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint bench schemas clean
+
+demo: $(INSTALLED)
+	$(BIN)/fwdllm demo --out demo-out
+
+test: $(INSTALLED)
+	$(BIN)/fwdllm runner build --test
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Ratios measured on this machine; see bench/README.md for the arms and what they compare.
+bench: $(INSTALLED)
+	$(BIN)/fwdllm runner build
+	$(BIN)/python bench/probe_vs_llamacpp.py --json
+
+# The published JSON Schemas of every contract.
+schemas: $(INSTALLED)
+	$(BIN)/python docs/schemas/generate.py
+
+clean:
+	rm -rf $(VENV) demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	# Torch first and alone: once 2.13.0 is there, no other package pulls a CUDA build.
+	$(BIN)/python -m pip install torch==2.13.0
+	$(BIN)/python -m pip install -e '.[dev]'
+	touch $@

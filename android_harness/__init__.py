@@ -1,0 +1,1 @@
+"""Devices: reaching them, learning what they are, and running the native runner on them."""

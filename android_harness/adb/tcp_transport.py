@@ -1,0 +1,68 @@
+"""adb-shell's TCP transport with whole writes, no Nagle delay, and a noticed end of file."""
+
+from __future__ import annotations
+
+import socket
+
+from adb_shell.transport.tcp_transport import TcpTransport
+
+# A peer that lost power sends nothing: probe an idle link, and give it up after about 25 s.
+_KEEPALIVE_IDLE_S = 10
+_KEEPALIVE_INTERVAL_S = 5
+_KEEPALIVE_PROBES = 3
+
+
+class WholeTcpTransport(TcpTransport):
+    """A TCP connection. Time-outs raise `TimeoutError`, a lost peer another `OSError`."""
+
+    def connect(self, transport_timeout_s: float | None) -> None:
+        connection = socket.create_connection((self._host, self._port), transport_timeout_s)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_S)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+        self._connection = connection
+
+    def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:
+        """Between 1 and `numbytes` bytes.
+
+        Raises:
+            TimeoutError: nothing came within `transport_timeout_s` (None: wait for ever).
+            ConnectionError: the device closed or reset the connection.
+        """
+        self._connection.settimeout(_socket_timeout(transport_timeout_s))
+        data: bytes = self._connection.recv(numbytes)
+        if not data:
+            raise ConnectionResetError("the device closed the connection")
+        return data
+
+    def bulk_write(self, data: bytes, transport_timeout_s: float | None) -> int:
+        """Sends all of `data`, however small the kernel's buffer, and returns its length.
+
+        Raises:
+            TimeoutError: the device took no byte for `transport_timeout_s`.
+            ConnectionError: the device closed or reset the connection.
+        """
+        self._connection.settimeout(_socket_timeout(transport_timeout_s))
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._connection.send(rest) :]
+        return len(data)
+
+    def is_alive(self) -> bool:
+        """Whether an idle connection still stands: nothing to read, and in particular no end."""
+        try:
+            self._connection.setblocking(False)
+            self._connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except (OSError, AttributeError):  # AttributeError: adb-shell closed it and holds None
+            return False
+        return False
+
+
+def _socket_timeout(timeout_s: float | None) -> float | None:
+    # Zero would make the socket non-blocking; a deadline that has passed still gets a look.
+    return None if timeout_s is None else max(timeout_s, 0.001)

@@ -1,0 +1,263 @@
+"""The native runner on a device with the bundle it works on."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from android_harness.content_store import ContentStore
+from android_harness.device_facts import DeviceFacts, read_device_facts
+from android_harness.elf import elf_abi
+from android_harness.errors import (
+    DeviceError,
+    DeviceTimeoutError,
+    IncompleteRunError,
+    MissingFileError,
+    RunnerKilledError,
+    RunnerMissingError,
+    UnsupportedDeviceError,
+    WrongAbiError,
+)
+from android_harness.job import Job, Loss, Task, VocabularyLoss
+from android_harness.records import Record, parse_records
+from android_harness.runner_build import runner_path
+from android_harness.supervised_command import (
+    DEADLINE_EXIT_CODE,
+    ERRORS_FILE,
+    RECORDS_FILE,
+    stop,
+    supervised,
+)
+from android_harness.target import NOT_EXECUTABLE, NOT_FOUND, CommandResult, Target, command_error
+from exporters.durable_files import sha256_of, write_atomically
+from exporters.manifest import Bundle
+
+# Beyond the deadline that the device keeps: the time for its shell to report the kill.
+_REPORT_GRACE_S = 10.0
+_CLEAN_UP_TIMEOUT_S = 10.0
+
+
+class InstalledRunner:
+    """Runs jobs of one bundle on one target; made by `install_runner`. Safe to use from threads.
+
+    Attributes:
+        target: the device.
+        facts: what the device is.
+        bundle: what is installed there.
+        runner_sha256: the identity of the runner binary.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        facts: DeviceFacts,
+        bundle: Bundle,
+        runner_sha256: str,
+        *,
+        store: ContentStore,
+        runner: PurePosixPath,
+        base: PurePosixPath,
+        adapter: PurePosixPath,
+    ) -> None:
+        self.target = target
+        self.facts = facts
+        self.bundle = bundle
+        self.runner_sha256 = runner_sha256
+        self._store = store
+        self._runner = runner
+        self._base = base
+        self._adapter = adapter
+
+    def place(self, local: Path) -> str:
+        """Puts a file on the device, unless its content is there already; the path there."""
+        return str(self._store.place(local))
+
+    def state_path(self, name: str) -> str:
+        """The path on the device of a value that persists between runs."""
+        return str(self.target.workspace / "state" / name)
+
+    def fetch(self, remote: str, local: Path) -> None:
+        """Copies a file from the device."""
+        self.target.pull(PurePosixPath(remote), local)
+
+    def run(
+        self,
+        *,
+        examples: Path,
+        tasks: Sequence[Task],
+        loss: Loss | None = None,
+        threads: int,
+        cpu_mask: str | None = None,
+        lora_values: str | None = None,
+        updates: Sequence[tuple[int, float]] = (),
+        lora_values_out: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Record]:
+        """Runs one job to its end and returns its records; see `Job` for the arguments.
+
+        `examples` is a file of this machine; `lora_values` and `lora_values_out` are paths on the
+        device. Whatever happens, nothing of the run stays on a device that can still be reached.
+
+        Raises:
+            RunnerFailedError: the runner refused the job, with its reason.
+            RunnerKilledError: a signal ended the runner.
+            IncompleteRunError: the runner's records stop short.
+            DeviceTimeoutError: the run took more than `timeout_s`.
+            DeviceGoneError: the device vanished during the run.
+            MissingProgramError, NotExecutableError: the device could not start the runner.
+        """
+        job = Job(
+            model=str(self._base),
+            adapter=str(self._adapter),
+            examples=self.place(examples),
+            lora_values=lora_values,
+            updates=tuple(updates),
+            lora_values_out=lora_values_out,
+            loss=VocabularyLoss() if loss is None else loss,
+            threads=threads,
+            cpu_mask=cpu_mask,
+            tasks=tuple(tasks),
+        )
+        folder = self.target.workspace / "runs" / uuid.uuid4().hex
+        try:
+            with tempfile.TemporaryDirectory() as here:
+                self._push_text(job.model_dump_json(), folder / "job.json", Path(here))
+                program = [str(self._runner), str(folder / "job.json")]
+                result = self.target.run(
+                    supervised(folder, program, deadline_s=timeout_s),
+                    timeout_s=None if timeout_s is None else timeout_s + _REPORT_GRACE_S,
+                )
+                self._raise_unless_ended(result, program, folder, Path(here), timeout_s)
+                return self._records(result, folder, Path(here))
+        finally:
+            # A lost device cannot be cleaned; the error that says so is already on its way.
+            with suppress(DeviceError):
+                self.target.run(stop(folder), timeout_s=_CLEAN_UP_TIMEOUT_S)
+
+    def _push_text(self, text: str, remote: PurePosixPath, here: Path) -> None:
+        local = here / remote.name
+        write_atomically(local, text)
+        self.target.push(local, remote)
+
+    def _raise_unless_ended(
+        self,
+        result: CommandResult,
+        program: list[str],
+        folder: PurePosixPath,
+        here: Path,
+        timeout_s: float | None,
+    ) -> None:
+        """Raises when the runner did not get to its own end."""
+        device = self.target.name
+        if result.exit_code == DEADLINE_EXIT_CODE:
+            raise DeviceTimeoutError(
+                f"the runner was killed at its deadline of {timeout_s} s",
+                device=device,
+                remedy="allow more time or give it less work",
+            )
+        if result.exit_code in (NOT_EXECUTABLE, NOT_FOUND):
+            said = self._pull_text(folder / ERRORS_FILE, here).encode()
+            raise command_error(CommandResult(result.exit_code, b"", said), program, device=device)
+        if result.exit_code > 128:
+            signal = result.exit_code - 128
+            raise RunnerKilledError(
+                f"the runner was killed by signal {signal}", device=device, signal=signal
+            )
+
+    def _records(self, result: CommandResult, folder: PurePosixPath, here: Path) -> list[Record]:
+        text = self._pull_text(folder / RECORDS_FILE, here)
+        try:
+            records = parse_records(text, device=self.target.name)
+        except IncompleteRunError as error:
+            said = self._pull_text(folder / ERRORS_FILE, here).strip()[-300:]
+            raise IncompleteRunError(
+                f"{error.message.removeprefix(self.target.name + ': ')}; exit code "
+                f"{result.exit_code}" + (f"; it said: {said}" if said else ""),
+                device=self.target.name,
+            ) from error
+        if result.exit_code != 0:
+            raise IncompleteRunError(
+                f"the runner ended with exit code {result.exit_code} after whole records",
+                device=self.target.name,
+            )
+        return records
+
+    def _pull_text(self, remote: PurePosixPath, here: Path) -> str:
+        local = here / remote.name
+        try:
+            self.target.pull(remote, local)
+        except MissingFileError:
+            return ""
+        return local.read_text(encoding="utf-8", errors="replace")
+
+
+def install_runner(
+    target: Target,
+    bundle: Bundle,
+    *,
+    runner: Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> InstalledRunner:
+    """Puts the runner and the bundle's base and adapter on the device; verified, never twice.
+
+    Args:
+        runner: the runner binary; None takes the one built for the device's ABI.
+        progress: called with (file name, bytes sent so far, bytes in total).
+
+    Raises:
+        RunnerMissingError: no runner was built for the device's ABI.
+        WrongAbiError: the runner is for another processor.
+        UnsupportedDeviceError: the device does not tell its ABI.
+        DeviceError: a file could not be placed; the subclass says why.
+    """
+    facts = read_device_facts(target)
+    if facts.abi is None:
+        raise UnsupportedDeviceError("the device does not tell its ABI", device=target.name)
+    if runner is None:
+        runner = runner_path(facts.abi)
+    if not runner.is_file():
+        raise RunnerMissingError(
+            f"there is no runner for {facts.abi}",
+            device=target.name,
+            remedy=f"build it with `fwdllm runner build --abi {facts.abi}`",
+            file=runner,
+        )
+    _check_abi(runner, facts, target.name)
+
+    store = ContentStore(target)
+
+    def place(local: Path, *, executable: bool = False) -> PurePosixPath:
+        total = local.stat().st_size
+
+        def report(sent: int) -> None:
+            if progress is not None:
+                progress(local.name, sent, total)
+
+        return store.place(local, executable=executable, progress=report)
+
+    installed = InstalledRunner(
+        target,
+        facts,
+        bundle,
+        sha256_of(runner),
+        store=store,
+        runner=place(runner, executable=True),
+        base=place(bundle.base),
+        adapter=place(bundle.adapter),
+    )
+    target.check(["mkdir", "-p", str(target.workspace / "state"), str(target.workspace / "runs")])
+    return installed
+
+
+def _check_abi(runner: Path, facts: DeviceFacts, device: str) -> None:
+    """Before the push: a wrong binary shows only as a shell's syntax error on the device."""
+    abi = elf_abi(runner)
+    if abi is not None and abi not in facts.abis:
+        raise WrongAbiError(
+            f"the runner is built for {abi}, the device runs {', '.join(facts.abis)}",
+            device=device,
+            file=runner,
+        )

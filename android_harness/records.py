@@ -1,0 +1,153 @@
+"""Records: what the native runner reports, one JSON object a line.
+
+A stream without its `end` is an incomplete run, never a result.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from android_harness.errors import IncompleteRunError, RunnerFailedError
+from android_harness.job import Seed
+from exporters.contract import Part
+
+
+class RunnerDevice(Part):
+    """A compute device that the runner's backend sees."""
+
+    name: str
+    description: str
+    kind: Literal["cpu", "gpu", "igpu", "accel"]
+    memory_total_bytes: int
+
+
+class HelloRecord(Part):
+    event: Literal["hello"]
+    schema_version: Literal[1]
+    runner_version: str
+    ggml_version: str
+    compiler: str
+    architecture: str  # of the build: x86_64, aarch64
+    features: tuple[str, ...]  # instruction sets the build uses: AVX2, DOTPROD
+    devices: tuple[RunnerDevice, ...]
+    pid: int
+
+
+class LoadRecord(Part):
+    """The model is in memory; `lora_sha256` is the hash of the LoRA values after the updates."""
+
+    event: Literal["load"]
+    backend: str
+    threads: int
+    cpu_mask: str | None  # read back from the kernel when one was asked for
+    parameters: int
+    weight_bytes: int
+    wall_ns: int
+    cpu_ns: int
+    lora_sha256: str
+
+
+class SampleRecord(Part):
+    """One timed repetition of a time task: `directions` probes in `passes` forward passes."""
+
+    event: Literal["sample"]
+    task: int
+    repetition: int
+    phase: Literal["warmup", "steady"]
+    directions: int
+    passes: int
+    start_ns: int  # the device's monotonic clock
+    wall_ns: int
+    cpu_ns: int  # of the whole process, all threads
+
+
+class ProbeRecord(Part):
+    """A slope, in nats per unit of direction, with the losses it came from.
+
+    `loss_minus` is the loss at θ − εv under `central` and at θ under `forward`.
+    """
+
+    event: Literal["probe"]
+    task: int
+    seed: Seed
+    slope: float
+    loss_plus: float
+    loss_minus: float
+
+
+class EvaluationRecord(Part):
+    """Mean loss over `positions` targets; predictions are token ids, one per target position."""
+
+    event: Literal["evaluation"]
+    task: int
+    loss: float
+    positions: int
+    predictions: tuple[int, ...]
+    wall_ns: int
+    cpu_ns: int
+
+
+class MemoryRecord(Part):
+    """From /proc/self/status after a task; `vm_hwm_bytes` is the peak so far, kept by the kernel."""
+
+    event: Literal["memory"]
+    task: int
+    vm_hwm_bytes: int
+    rss_anon_bytes: int
+    rss_file_bytes: int
+
+
+class ErrorRecord(Part):
+    event: Literal["error"]
+    phase: Literal["job", "model", "adapter", "lora_values", "examples", "compute"]
+    message: str
+    file: str | None
+
+
+class EndRecord(Part):
+    event: Literal["end"]
+    status: Literal["ok", "error"]
+    tasks_done: int
+
+
+Record = (
+    HelloRecord
+    | LoadRecord
+    | SampleRecord
+    | ProbeRecord
+    | EvaluationRecord
+    | MemoryRecord
+    | ErrorRecord
+    | EndRecord
+)
+RECORD_ADAPTER: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="event")])
+
+
+def parse_records(text: str, *, device: str) -> list[Record]:
+    """The records of a complete run.
+
+    Raises:
+        RunnerFailedError: the runner reported an error; its message, phase and file are carried.
+        IncompleteRunError: the stream is cut, is not JSON Lines, or has no `end` record.
+    """
+    records: list[Record] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            records.append(RECORD_ADAPTER.validate_json(line))
+        except ValidationError as error:
+            raise IncompleteRunError(
+                f"line {number} of the runner's records is not a record: {line[:120]!r}",
+                device=device,
+            ) from error
+    for record in records:
+        if isinstance(record, ErrorRecord):
+            raise RunnerFailedError(
+                record.message, device=device, phase=record.phase, file=record.file
+            )
+    if not records or not isinstance(records[-1], EndRecord):
+        raise IncompleteRunError(
+            f"the runner stopped after {len(records)} records without an end record", device=device
+        )
+    return records

@@ -1,0 +1,16 @@
+// Memory of this process as the kernel counts it.
+#pragma once
+
+#include <cstdint>
+
+namespace fwdllm {
+
+struct Memory {
+    int64_t vm_hwm_bytes = 0;    // peak resident size since the process started
+    int64_t rss_anon_bytes = 0;  // resident now: heap, stacks, weight and activation buffers
+    int64_t rss_file_bytes = 0;  // resident now: mapped files, such as the binary itself
+};
+
+Memory read_memory();
+
+}  // namespace fwdllm

@@ -1,0 +1,54 @@
+// Records on standard output, one JSON object a line; defined by android_harness/records.py.
+#pragma once
+
+#include "cpu.h"
+#include "estimator.h"
+#include "memory.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace fwdllm {
+
+struct Load {
+    int threads;
+    std::optional<std::string> cpu_mask;
+    size_t parameters;
+    size_t weight_bytes;
+    int64_t wall_ns;
+    int64_t cpu_ns;
+    std::string lora_sha256;
+};
+
+struct Sample {
+    int64_t repetition;
+    bool warmup;
+    int directions;
+    int passes;
+    int64_t start_ns;
+    int64_t wall_ns;
+    int64_t cpu_ns;
+};
+
+struct Evaluation {
+    double loss;
+    size_t positions;
+    std::vector<int32_t> predictions;
+    int64_t wall_ns;
+    int64_t cpu_ns;
+};
+
+std::string version_line();
+
+void write_hello();
+void write_load(const Load & load);
+void write_sample(size_t task, const Sample & sample);
+void write_probe(size_t task, const Probe & probe);
+void write_evaluation(size_t task, const Evaluation & evaluation);
+void write_memory(size_t task, const Memory & memory);
+void write_error(const std::string & message);  // with the phase and file of the current activity
+void write_end(bool ok, size_t tasks_done);
+
+}  // namespace fwdllm

@@ -1,0 +1,101 @@
+#include "tasks.h"
+
+#include "clock.h"
+#include "estimator.h"
+#include "failure.h"
+#include "forward_pass.h"
+#include "memory.h"
+#include "records.h"
+
+#include <algorithm>
+
+namespace fwdllm {
+
+// An evaluation holds the activations of about this many tokens at a time.
+static const size_t k_evaluation_tokens = 512;
+
+static void run(size_t index, const ProbeTask & task, const Workplace & at) {
+    Prober prober(at.model, at.adapter, at.cpu, at.examples, at.label_tokens, task);
+    const size_t at_once = size_t(task.directions_per_pass);
+    for (size_t first = 0; first < task.seeds.size(); first += at_once) {
+        const size_t last = std::min(first + at_once, task.seeds.size());
+        const std::vector<uint64_t> seeds(task.seeds.begin() + ptrdiff_t(first),
+                                          task.seeds.begin() + ptrdiff_t(last));
+        for (const Probe & probe : prober.measure(seeds)) write_probe(index, probe);
+    }
+}
+
+static void run(size_t index, const TimeTask & task, const Workplace & at) {
+    Prober prober(at.model, at.adapter, at.cpu, at.examples, at.label_tokens, task);
+    uint64_t seed = task.first_seed;
+    for (int64_t i = 0; i < task.warmup + task.repetitions; i++) {
+        const int passes_before = prober.passes();
+        Sample sample;
+        sample.directions = 0;
+        sample.start_ns = monotonic_ns();
+        const int64_t cpu_start_ns = process_cpu_ns();
+        // A pass of a small model is shorter than the interruptions of a busy system: go on until
+        // the repetition is long enough to average over them.
+        do {
+            std::vector<uint64_t> seeds;
+            for (int k = 0; k < task.directions_per_pass; k++) seeds.push_back(seed++);
+            // Each measurement is whole: under `forward` it has its own base pass.
+            prober.forget_base_loss();
+            prober.measure(seeds);
+            sample.directions += task.directions_per_pass;
+        } while (monotonic_ns() - sample.start_ns < task.minimum_ns);
+        sample.cpu_ns = process_cpu_ns() - cpu_start_ns;
+        sample.wall_ns = monotonic_ns() - sample.start_ns;
+        sample.warmup = i < task.warmup;
+        sample.repetition = sample.warmup ? i : i - task.warmup;
+        sample.passes = prober.passes() - passes_before;
+        write_sample(index, sample);
+    }
+}
+
+static void run(size_t index, const EvaluateTask & task, const Workplace & at) {
+    const int64_t start_ns = monotonic_ns();
+    const int64_t cpu_start_ns = process_cpu_ns();
+    LoraSlots lora(at.model, at.adapter, 1);
+    lora.write(0, std::nullopt);
+    Evaluation evaluation{};
+    double summed_loss = 0;
+    const auto tokens_of = [&](int64_t line) {
+        // A line that does not exist is refused when its batch is packed.
+        return size_t(line) < at.examples.size() ? at.examples[size_t(line)].tokens.size() : 1;
+    };
+    const auto targets_of = [&](int64_t line) -> size_t {
+        if (size_t(line) >= at.examples.size()) return 1;
+        const auto & targets = at.examples[size_t(line)].targets;
+        return targets.size() - size_t(std::count(targets.begin(), targets.end(), k_no_target));
+    };
+    for (size_t first = 0; first < task.batch.size();) {
+        std::vector<int64_t> part;
+        size_t tokens = 0, targets = 0;
+        while (first < task.batch.size() &&
+               (targets == 0 || tokens + tokens_of(task.batch[first]) <= k_evaluation_tokens)) {
+            tokens += tokens_of(task.batch[first]);
+            targets += targets_of(task.batch[first]);
+            part.push_back(task.batch[first++]);
+        }
+        // Examples without any target at the very end have nothing to evaluate.
+        if (targets == 0 && evaluation.positions > 0) break;
+        ForwardPass pass(at.model, lora, at.cpu, pack_batch(at.examples, part), at.label_tokens, 1,
+                         0);
+        pass.run();
+        summed_loss += pass.summed_loss(0);
+        evaluation.positions += pass.positions();
+        for (int32_t token : pass.predictions()) evaluation.predictions.push_back(token);
+    }
+    evaluation.loss = summed_loss / double(evaluation.positions);
+    evaluation.wall_ns = monotonic_ns() - start_ns;
+    evaluation.cpu_ns = process_cpu_ns() - cpu_start_ns;
+    write_evaluation(index, evaluation);
+}
+
+void run_task(size_t index, const Task & task, const Workplace & workplace) {
+    std::visit([&](const auto & kind) { run(index, kind, workplace); }, task);
+    write_memory(index, read_memory());
+}
+
+}  // namespace fwdllm

@@ -1,0 +1,12 @@
+// LoRA values on disk: raw little-endian float32 in layout order.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace fwdllm {
+
+// Replaces `path` atomically and durably: a crash leaves the old file or the whole new one.
+void write_values(const std::string & path, const std::vector<float> & values);
+
+}  // namespace fwdllm

@@ -1,0 +1,132 @@
+#include "check.h"
+#include "job.h"
+
+#include <nlohmann/json.hpp>
+
+using namespace fwdllm;
+using Json = nlohmann::json;
+
+static Json good_job() {
+    return Json::parse(R"({
+        "schema_version": 1, "model": "m.gguf", "adapter": "/a/a.gguf", "examples": "e.jsonl",
+        "lora_values": null, "updates": [[9223372036854775807, -0.5]], "lora_values_out": "o",
+        "loss": {"kind": "verbalizer", "tokens": [3, 4]}, "threads": 2, "cpu_mask": "0xF0",
+        "tasks": [
+            {"kind": "probe", "batch": [0, 1], "estimator": "forward", "epsilon": 0.01,
+             "distribution": "gaussian", "directions_per_pass": 4, "layers": [1, 2], "seeds": [0]},
+            {"kind": "time", "batch": [0], "epsilon": 1, "warmup": 0, "repetitions": 3},
+            {"kind": "evaluate", "batch": [5]}
+        ]})");
+}
+
+static Job read(const Json & json) { return read_job(TemporaryFile(json.dump()).path); }
+
+static std::string refusal(const Json & json) {
+    return failure_of([&] { read(json); });
+}
+
+static void test_everything_is_read() {
+    const TemporaryFile file(good_job().dump());
+    const Job job = read_job(file.path);
+    const std::string folder = file.path.substr(0, file.path.rfind('/') + 1);
+    CHECK(job.model == folder + "m.gguf");
+    CHECK(job.adapter == "/a/a.gguf");
+    CHECK(!job.lora_values && *job.lora_values_out == folder + "o");
+    CHECK(job.updates.size() == 1 && job.updates[0].first == 9223372036854775807u);
+    CHECK(job.updates[0].second == -0.5);
+    CHECK((job.label_tokens == std::vector<int32_t>{ 3, 4 }));
+    CHECK(job.threads == 2 && *job.cpu_mask == "0xF0");
+    CHECK(job.tasks.size() == 3);
+    const auto & probe = std::get<ProbeTask>(job.tasks[0]);
+    CHECK(probe.estimator == Estimator::forward && probe.distribution == Distribution::gaussian);
+    CHECK(probe.directions_per_pass == 4 && probe.layers->first == 1 && probe.layers->second == 2);
+    const auto & time = std::get<TimeTask>(job.tasks[1]);
+    CHECK(time.estimator == Estimator::central && time.directions_per_pass == 1);
+    CHECK(time.first_seed == 1 && time.repetitions == 3 && !time.layers);
+    CHECK(std::get<EvaluateTask>(job.tasks[2]).batch[0] == 5);
+}
+
+static void test_fields_with_defaults_may_be_absent() {
+    Json json = { { "model", "m" }, { "adapter", "a" }, { "examples", "e" }, { "threads", 1 } };
+    const Job job = read(json);
+    CHECK(job.tasks.empty() && job.updates.empty() && job.label_tokens.empty() && !job.cpu_mask);
+}
+
+// Sets the value at a JSON pointer; the message must name the place.
+static void refused(const char * pointer, const Json & value, const char * place) {
+    Json json = good_job();
+    json[Json::json_pointer(pointer)] = value;
+    const std::string message = refusal(json);
+    if (!contains(message, place)) {
+        fprintf(stderr, "%s: expected a message about %s, got: %s\n", pointer, place, message.c_str());
+        exit(1);
+    }
+}
+
+static void test_wrong_values_are_refused_by_name() {
+    refused("/schema_version", 2, "schema_version");
+    refused("/model", 7, "model");
+    refused("/model", "", "model");
+    refused("/surprise", 1, "unknown field surprise");
+    refused("/threads", 0, "threads");
+    refused("/threads", 2.0, "threads");
+    refused("/threads", "2", "threads");
+    refused("/threads", true, "threads");
+    refused("/threads", 18446744073709551615u, "threads");
+    refused("/cpu_mask", "f0", "cpu_mask");
+    refused("/cpu_mask", "0x", "cpu_mask");
+    refused("/cpu_mask", "0x" + std::string(129, 'f'), "cpu_mask");
+    refused("/updates/0", { 1 }, "updates[0]");
+    refused("/updates/0", { 1, 2, 3 }, "updates[0]");
+    refused("/updates/0/0", -1, "updates[0][0]");
+    refused("/updates/0/0", 9223372036854775808u, "updates[0][0]");
+    refused("/updates/0/1", "x", "updates[0][1]");
+    refused("/updates/0/1", 1e300, "updates[0][1]");
+    refused("/loss", { { "kind", "hinge" } }, "loss.kind");
+    refused("/loss/tokens", { 3 }, "loss.tokens");
+    refused("/loss/tokens", { 3, 3 }, "loss.tokens");
+    refused("/loss/weight", 1, "loss: unknown field weight");
+    refused("/tasks", { { "kind", "probe" } }, "tasks");
+    refused("/tasks/0/kind", "dance", "tasks[0].kind");
+    refused("/tasks/0/batch", Json::array(), "tasks[0].batch");
+    refused("/tasks/0/batch/1", -1, "tasks[0].batch[1]");
+    refused("/tasks/0/estimator", "tangent", "tasks[0].estimator");
+    refused("/tasks/0/distribution", "uniform", "tasks[0].distribution");
+    refused("/tasks/0/epsilon", 0, "tasks[0].epsilon");
+    refused("/tasks/0/epsilon", 1e-60, "tasks[0].epsilon");
+    refused("/tasks/0/epsilon", 1e60, "tasks[0].epsilon");
+    refused("/tasks/0/directions_per_pass", 0, "tasks[0].directions_per_pass");
+    refused("/tasks/0/layers", { 1, 2, 3 }, "tasks[0].layers");
+    refused("/tasks/0/seeds", Json::array(), "tasks[0].seeds");
+    refused("/tasks/0/warmup", 1, "tasks[0]: unknown field warmup");
+    refused("/tasks/1/repetitions", 0, "tasks[1].repetitions");
+    refused("/tasks/2/epsilon", 0.1, "tasks[2]: unknown field epsilon");
+}
+
+static void test_missing_fields_are_named() {
+    for (const char * name : { "model", "adapter", "examples", "threads" }) {
+        Json json = good_job();
+        json.erase(name);
+        CHECK(contains(refusal(json), std::string("no field ") + name));
+    }
+}
+
+static void test_what_is_no_job_at_all() {
+    const auto refuses = [](const std::string & text) {
+        return failure_of([&] { read_job(TemporaryFile(text).path); });
+    };
+    CHECK(contains(refuses(""), "not JSON"));
+    CHECK(contains(refuses("{\"model\": "), "not JSON"));
+    CHECK(contains(refuses("[]"), "expected an object"));
+    CHECK(contains(refuses(std::string(100000, '[')), "not JSON"));
+    CHECK(contains(failure_of([] { read_job("/no/such/job.json"); }), "cannot open"));
+}
+
+int main() {
+    test_everything_is_read();
+    test_fields_with_defaults_may_be_absent();
+    test_wrong_values_are_refused_by_name();
+    test_missing_fields_are_named();
+    test_what_is_no_job_at_all();
+    return 0;
+}

@@ -1,0 +1,128 @@
+"""A target: a device on which commands run and where files can be put, however it is reached."""
+
+from __future__ import annotations
+
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from android_harness.errors import (
+    CommandFailedError,
+    MissingProgramError,
+    NoSpaceError,
+    NotExecutableError,
+    PermissionDeniedError,
+)
+
+NOT_EXECUTABLE = 126  # the POSIX shell's exit codes for programs it could not start
+NOT_FOUND = 127
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command ended. A signal N reads as exit code 128 + N."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Target(ABC):
+    """A device. Methods may be called from several threads; errors are `DeviceError`s.
+
+    Attributes:
+        name: as given to --target: `local`, `adb:SERIAL` or `adb-tcp:HOST:PORT`.
+        workspace: the one folder on the device that this project writes to.
+    """
+
+    name: str
+    workspace: PurePosixPath
+
+    @abstractmethod
+    def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
+        """Runs a program with its arguments and waits for its end, whatever its exit code.
+
+        Only a reported exit code counts as an end; a broken link raises.
+
+        Raises:
+            DeviceTimeoutError: it still ran after `timeout_s` seconds. On a phone it may go on
+                running: long programs belong under `supervised_command.supervised`.
+            DeviceGoneError: the device vanished while the command ran.
+        """
+
+    @abstractmethod
+    def push(
+        self,
+        local: Path,
+        remote: PurePosixPath,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Copies a file to the device, making parent folders; unverified (see `ContentStore`).
+
+        Args:
+            progress: called with the bytes sent so far.
+
+        Raises:
+            NoSpaceError, PermissionDeniedError, MissingFileError, TransferError: as the device
+                or this machine says.
+        """
+
+    @abstractmethod
+    def pull(self, remote: PurePosixPath, local: Path) -> None:
+        """Copies a file from the device; `local` appears whole or not at all.
+
+        Raises:
+            MissingFileError, PermissionDeniedError, TransferError: as the device says.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends all connections; a closed target is not used again."""
+
+    def check(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
+        """Like `run`, for commands that must succeed.
+
+        Raises:
+            MissingProgramError, NotExecutableError, NoSpaceError, PermissionDeniedError,
+            CommandFailedError: by exit code and message.
+        """
+        result = self.run(command, timeout_s=timeout_s)
+        if result.exit_code != 0:
+            raise command_error(result, command, device=self.name)
+        return result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def command_error(
+    result: CommandResult, command: Sequence[str], *, device: str
+) -> CommandFailedError | NoSpaceError | PermissionDeniedError:
+    """The typed error for a command that ended with a non-zero exit code."""
+    said = result.stderr.decode(errors="replace").strip().splitlines()
+    message = f"exit code {result.exit_code}" + (f", {said[-1]}" if said else "")
+    shown = shlex.join(command)
+    if len(shown) > 120:
+        shown = shown[:117] + "..."
+    if result.exit_code == NOT_FOUND:
+        return MissingProgramError(message, device=device, command=shown)
+    if result.exit_code == NOT_EXECUTABLE:
+        return NotExecutableError(message, device=device, command=shown)
+    if "No space left" in message:
+        return NoSpaceError(message, device=device, command=shown)
+    if "Permission denied" in message or "Read-only file system" in message:
+        return PermissionDeniedError(message, device=device, command=shown)
+    return CommandFailedError(message, device=device, command=shown)

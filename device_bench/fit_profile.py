@@ -1,0 +1,107 @@
+"""From a SAMPLES folder to the capability profile of its device."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from device_bench.cost_model import fit_cost_model
+from device_bench.errors import SamplesError
+from device_bench.plan import Arm
+from device_bench.profile import ArmSummary, BackendProfile, Interval, Profile
+from device_bench.provenance import Sweep
+from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
+from device_bench.statistics import summarise
+from device_bench.verdict import LIFETIME, Evidence, judge
+
+
+def fit_profile(samples_folder: Path, *, now: datetime) -> Profile:
+    """Fits the profile of the one device that the folder's sweep measured.
+
+    An interrupted sweep gives a profile of what it measured, which says that it is incomplete.
+    The profile expires `LIFETIME` after its newest sample, whenever it is fitted.
+
+    Args:
+        samples_folder: what `run_sweep` wrote.
+        now: time-zone aware; samples that have expired by then make the profile suspect.
+
+    Raises:
+        ContractError: the folder's sweep.json is missing or malformed.
+        SamplesError: a line of the samples is damaged, or there are none.
+    """
+    sweep = Sweep.read(samples_folder / SWEEP_NAME)
+    measurements = read_measurements(samples_folder / SAMPLES_NAME)
+    if not measurements:
+        raise SamplesError(
+            "the sweep has no finished measurement to fit a profile from",
+            remedy="run the same fwdllm bench command again, it resumes",
+            file=samples_folder / SAMPLES_NAME,
+        )
+    by_backend: dict[str, list[Measurement]] = defaultdict(list)
+    for measurement in measurements:
+        by_backend[measurement.backend].append(measurement)
+    measured_at = max(measurement.measured_at for measurement in measurements)
+    return Profile(
+        target=sweep.target,
+        device=sweep.device,
+        backends=tuple(
+            _backend_profile(sweep, name, by_backend[name], now) for name in sorted(by_backend)
+        ),
+        bundle_sha256=sweep.bundle_sha256,
+        runner_sha256=sweep.runner_sha256,
+        measured_at=measured_at,
+        expires_at=measured_at + LIFETIME,
+    )
+
+
+def _backend_profile(
+    sweep: Sweep, backend: str, measurements: Sequence[Measurement], now: datetime
+) -> BackendProfile:
+    by_arm: dict[Arm, list[Measurement]] = defaultdict(list)
+    for measurement in measurements:
+        by_arm[measurement.arm].append(measurement)
+    arms = [arm for arm in sweep.plan.arms if arm in by_arm]
+    summaries = tuple(_arm_summary(arm, by_arm[arm]) for arm in arms)
+    fit = fit_cost_model(arms, [summary.seconds_per_probe.value for summary in summaries])
+    verdict, reasons = judge(
+        Evidence(
+            arms=summaries,
+            jobs_planned=len(sweep.order),
+            jobs_measured=len(measurements),
+            cost_error=fit.model.median_relative_error,
+            cost_determined=fit.determined,
+            age=now - max(measurement.measured_at for measurement in measurements),
+            cpu_count=sweep.device.cpu_count,
+            cpu_mask_asked=sweep.plan.cpu_mask,
+            cpu_masks_seen=[measurement.cpu_mask for measurement in measurements],
+        )
+    )
+    return BackendProfile(
+        backend=backend,
+        cost=fit.model,
+        cost_provenance="measured",
+        arms=summaries,
+        peak_memory_bytes=max(summary.peak_memory_bytes for summary in summaries),
+        verdict=verdict,
+        reasons=reasons,
+    )
+
+
+def _arm_summary(arm: Arm, measurements: Sequence[Measurement]) -> ArmSummary:
+    seconds = [value for measurement in measurements for value in measurement.steady_seconds]
+    summary = summarise(seconds)
+    return ArmSummary(
+        batch=arm.batch,
+        tokens=arm.tokens,
+        directions_per_pass=arm.directions_per_pass,
+        estimator=arm.estimator,
+        threads=measurements[0].threads,
+        repetitions=summary.n,
+        seconds_per_probe=Interval(value=summary.median, low=summary.low, high=summary.high),
+        relative_spread=summary.relative_spread,
+        outliers=len(summary.outliers),
+        peak_memory_bytes=max(measurement.vm_hwm_bytes for measurement in measurements),
+        provenance="measured",
+    )

@@ -1,0 +1,104 @@
+"""profile.json: what a device can do, fitted from samples, with uncertainty and expiry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from android_harness.device_facts import DeviceFacts
+from android_harness.job import Estimator
+from exporters.contract import Contract, Part
+
+Provenance = Literal["measured", "modelled"]
+Verdict = Literal["valid", "suspect", "invalid"]
+
+
+class Interval(Part):
+    """A value with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class CostModel(Part):
+    """Seconds of one forward pass over `directions` perturbed copies of a batch.
+
+    seconds = fixed_s + per_token_s · B·T·D + per_attention_pair_s · B·T²·D + per_direction_s · D
+
+    for a batch of B examples of T tokens, evaluated for D directions at once. `fixed_s` holds
+    what does not depend on the batch, above all one read of the base weights. A central probe
+    takes two passes per D directions; a forward probe shares its base pass over all D.
+    """
+
+    fixed_s: NonNegativeFloat
+    per_token_s: NonNegativeFloat
+    per_attention_pair_s: NonNegativeFloat
+    per_direction_s: NonNegativeFloat
+    # Leave-one-arm-out, of seconds per probe; None when a single arm was measured.
+    median_relative_error: NonNegativeFloat | None
+
+    def pass_seconds(self, *, batch: int, tokens: int, directions: int) -> float:
+        return (
+            self.fixed_s
+            + self.per_token_s * batch * tokens * directions
+            + self.per_attention_pair_s * batch * tokens**2 * directions
+            + self.per_direction_s * directions
+        )
+
+    def probe_seconds(
+        self, *, batch: int, tokens: int, directions: int, estimator: Estimator
+    ) -> float:
+        """Expected wall seconds per probe when `directions` are evaluated at once."""
+        perturbed = self.pass_seconds(batch=batch, tokens=tokens, directions=directions)
+        if estimator == "central":
+            return 2 * perturbed / directions
+        base = self.pass_seconds(batch=batch, tokens=tokens, directions=1)
+        return (perturbed + base) / directions
+
+
+class ArmSummary(Part):
+    """The samples of one setting, summarised: seconds per probe and peak memory."""
+
+    batch: PositiveInt
+    tokens: PositiveInt
+    directions_per_pass: PositiveInt
+    estimator: Estimator
+    threads: PositiveInt
+    repetitions: PositiveInt
+    seconds_per_probe: Interval  # of the median over repetitions
+    relative_spread: NonNegativeFloat  # 1.4826 · MAD / median
+    outliers: NonNegativeInt = 0  # repetitions with a modified z-score above 3.5; none is dropped
+    peak_memory_bytes: PositiveInt
+    provenance: Provenance
+
+
+class BackendProfile(Part):
+    """What one backend of the device can do."""
+
+    backend: str
+    cost: CostModel
+    cost_provenance: Provenance
+    arms: tuple[ArmSummary, ...]
+    peak_memory_bytes: PositiveInt
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+class Profile(Contract):
+    """The capability profile of one device for one bundle."""
+
+    word: ClassVar[str] = "capability profile"
+
+    target: str
+    device: DeviceFacts
+    backends: tuple[BackendProfile, ...]
+    bundle_sha256: str
+    runner_sha256: str
+    measured_at: datetime
+    expires_at: datetime
+
+    def expired(self, now: datetime) -> bool:
+        return now > self.expires_at

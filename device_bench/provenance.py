@@ -1,0 +1,27 @@
+"""sweep.json: what was measured, on what, by what, in which order and when."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from android_harness.device_facts import DeviceFacts
+from android_harness.records import HelloRecord
+from device_bench.plan import Slot, SweepPlan
+from exporters.contract import Contract
+
+
+class Sweep(Contract):
+    """The provenance of the samples beside it."""
+
+    word: ClassVar[str] = "sweep description"
+
+    target: str
+    device: DeviceFacts
+    bundle_sha256: str
+    runner_sha256: str
+    plan: SweepPlan
+    order: tuple[Slot, ...]  # of the jobs; a measurement's `position` points into it
+    hello: HelloRecord | None  # of the first job; None until it has ended
+    started_at: datetime
+    finished_at: datetime | None  # None while jobs are missing

@@ -1,0 +1,206 @@
+"""Raw samples: kept as they came, one line per job, and as one table.
+
+A SAMPLES folder holds
+
+* `sweep.json`: what was measured, on what, in which order (`provenance.py`);
+* `examples.jsonl`: the token sequences;
+* `samples.jsonl`: one `Measurement` a line, appended as soon as its job ends;
+* `samples.parquet`: the same as a table with a row per sample (`samples_table`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import NonNegativeInt, PositiveInt, ValidationError
+
+from android_harness.errors import IncompleteRunError
+from android_harness.records import LoadRecord, MemoryRecord, Record, SampleRecord
+from device_bench.errors import SamplesError
+from device_bench.plan import Arm, Slot
+from exporters.contract import Part
+from exporters.durable_files import write_atomically
+
+SWEEP_NAME = "sweep.json"
+EXAMPLES_NAME = "examples.jsonl"
+SAMPLES_NAME = "samples.jsonl"
+TABLE_NAME = "samples.parquet"
+
+# Columns of `samples_table`; times are the device's, in nanoseconds.
+COLUMNS = {
+    "target": "string",
+    "backend": "string",
+    "batch": "int64",
+    "tokens": "int64",
+    "directions_per_pass": "int64",
+    "estimator": "string",
+    "threads": "int64",
+    "block": "int64",
+    "position": "int64",  # of the job in the sweep's order, from 0
+    "phase": "string",  # warmup | steady
+    "repetition": "int64",
+    "directions": "int64",  # probes in this repetition
+    "passes": "int64",
+    "start_ns": "int64",
+    "wall_ns": "int64",
+    "cpu_ns": "int64",
+    "seconds_per_probe": "float64",
+    "load_wall_ns": "int64",  # of the job
+    "vm_hwm_bytes": "int64",  # of the job
+}
+
+
+class Sample(Part):
+    """One repetition: `directions` probes in `passes` forward passes; device nanoseconds."""
+
+    phase: Literal["warmup", "steady"]
+    repetition: NonNegativeInt
+    directions: PositiveInt
+    passes: PositiveInt
+    start_ns: NonNegativeInt
+    wall_ns: PositiveInt
+    cpu_ns: NonNegativeInt
+
+    @property
+    def seconds_per_probe(self) -> float:
+        return self.wall_ns / self.directions / 1e9
+
+
+class Measurement(Part):
+    """What one job of a sweep measured: an arm in a block, in a process of its own."""
+
+    slot: Slot
+    position: NonNegativeInt  # of the job in the sweep's order
+    arm: Arm
+    backend: str
+    threads: PositiveInt
+    cpu_mask: str | None  # read back from the device's kernel
+    load_wall_ns: NonNegativeInt
+    load_cpu_ns: NonNegativeInt
+    weight_bytes: NonNegativeInt
+    vm_hwm_bytes: PositiveInt
+    rss_anon_bytes: NonNegativeInt
+    rss_file_bytes: NonNegativeInt
+    measured_at: datetime  # this machine's clock when the job ended
+    samples: tuple[Sample, ...]
+
+    @property
+    def steady_seconds(self) -> list[float]:
+        """Seconds per probe of the samples that count."""
+        return [sample.seconds_per_probe for sample in self.samples if sample.phase == "steady"]
+
+    @classmethod
+    def from_records(
+        cls,
+        records: Sequence[Record],
+        *,
+        slot: Slot,
+        position: int,
+        arm: Arm,
+        repetitions: int,
+        device: str,
+        measured_at: datetime,
+    ) -> Measurement:
+        """The measurement in the records of a job with the one time task of `arm`.
+
+        Raises:
+            IncompleteRunError: a record is missing, or not all `repetitions` were timed.
+        """
+        loads = [record for record in records if isinstance(record, LoadRecord)]
+        memories = [record for record in records if isinstance(record, MemoryRecord)]
+        timed = [record for record in records if isinstance(record, SampleRecord)]
+        steady = sum(record.phase == "steady" for record in timed)
+        if not loads or not memories or steady != repetitions:
+            raise IncompleteRunError(
+                f"the job of {arm.label} gave {len(loads)} load records, {len(memories)} memory "
+                f"records and {steady} of {repetitions} samples",
+                device=device,
+            )
+        load, memory = loads[0], memories[-1]
+        return cls(
+            slot=slot,
+            position=position,
+            arm=arm,
+            backend=load.backend,
+            threads=load.threads,
+            cpu_mask=load.cpu_mask,
+            load_wall_ns=load.wall_ns,
+            load_cpu_ns=load.cpu_ns,
+            weight_bytes=load.weight_bytes,
+            vm_hwm_bytes=memory.vm_hwm_bytes,
+            rss_anon_bytes=memory.rss_anon_bytes,
+            rss_file_bytes=memory.rss_file_bytes,
+            measured_at=measured_at,
+            samples=tuple(
+                Sample.model_validate(record.model_dump(exclude={"event", "task"}))
+                for record in timed
+            ),
+        )
+
+
+def append_measurement(path: Path, measurement: Measurement) -> None:
+    """Adds a line and syncs it, so that a later crash cannot take it away."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(measurement.model_dump_json() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_measurements(path: Path) -> list[Measurement]:
+    """The measurements of a `samples.jsonl`, without a torn last line; none if it is absent.
+
+    Raises:
+        SamplesError: a whole line is not a measurement.
+    """
+    if not path.exists():
+        return []
+    measurements = []
+    for number, line in enumerate(_whole_lines(path.read_bytes()), start=1):
+        try:
+            measurements.append(Measurement.model_validate_json(line))
+        except ValidationError as error:
+            raise SamplesError(
+                f"line {number} is not a measurement of this version of fwdllm",
+                remedy="measure again into another folder",
+                file=path,
+            ) from error
+    return measurements
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cuts the line that a crash left unfinished, so that appending starts on a new line."""
+    if path.exists():
+        content = path.read_bytes()
+        whole = b"".join(_whole_lines(content))
+        if whole != content:
+            write_atomically(path, whole)
+
+
+def samples_table(target: str, measurements: Sequence[Measurement]) -> pd.DataFrame:
+    """All samples, warm-up included, a row each, with the columns and dtypes of `COLUMNS`."""
+    rows = [
+        {
+            "target": target,
+            "backend": measurement.backend,
+            **measurement.arm.model_dump(),
+            "threads": measurement.threads,
+            "block": measurement.slot.block,
+            "position": measurement.position,
+            **sample.model_dump(),
+            "seconds_per_probe": sample.seconds_per_probe,
+            "load_wall_ns": measurement.load_wall_ns,
+            "vm_hwm_bytes": measurement.vm_hwm_bytes,
+        }
+        for measurement in measurements
+        for sample in measurement.samples
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _whole_lines(content: bytes) -> list[bytes]:
+    return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]

@@ -1,0 +1,175 @@
+"""Measuring a sweep on one device, into a SAMPLES folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from android_harness.installed_runner import InstalledRunner
+from android_harness.job import TimeTask
+from android_harness.records import HelloRecord, Record
+from device_bench.errors import SweepMismatchError, SweepSettingsError
+from device_bench.examples import RandomExamples
+from device_bench.plan import Arm, LossPositions, SweepPlan, arms_of, sweep_plan
+from device_bench.provenance import Sweep
+from device_bench.samples import (
+    EXAMPLES_NAME,
+    SAMPLES_NAME,
+    SWEEP_NAME,
+    TABLE_NAME,
+    Measurement,
+    append_measurement,
+    drop_torn_line,
+    read_measurements,
+    samples_table,
+)
+from exporters.durable_files import replaced_atomically
+
+__all__ = ["Arm", "arms_of", "run_sweep"]
+
+
+def run_sweep(
+    installed: InstalledRunner,
+    arms: Sequence[Arm],
+    out_folder: Path,
+    *,
+    threads: int,
+    cpu_mask: str | None = None,
+    warmup: int = 2,
+    repetitions: int = 3,
+    minimum_ms: int = 100,
+    blocks: int = 3,
+    epsilon: float = 1e-3,
+    seed: int = 0,
+    loss_positions: LossPositions = "last",
+    timeout_s: float | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Sweep:
+    """Times every arm `blocks` times, in random order, and writes the SAMPLES folder.
+
+    Each (arm, block) is a job of its own. That pays for loading the model every time, and buys a
+    peak memory that belongs to the arm alone, and the loss of one job at most when a device drops
+    out. Called again on the same folder it measures only what is missing.
+
+    Args:
+        warmup: untimed repetitions at the start of each job.
+        repetitions: timed repetitions of each job, so `blocks` times as many per arm.
+        minimum_ms: how long a repetition lasts at least; it then holds several probes.
+        epsilon: step of the probes; it does not change their cost.
+        seed: of the order and of the token sequences.
+        timeout_s: limit for each job.
+        on_progress: called with (what is measured next, jobs done, jobs in all).
+
+    Raises:
+        SweepSettingsError: a setting is out of range or does not fit the model.
+        SweepMismatchError: the folder holds the samples of another sweep.
+        DeviceError: a job failed; all finished jobs are kept.
+    """
+    plan = sweep_plan(
+        arms=tuple(arms),
+        threads=threads,
+        cpu_mask=cpu_mask,
+        warmup=warmup,
+        repetitions=repetitions,
+        minimum_ms=minimum_ms,
+        blocks=blocks,
+        epsilon=epsilon,
+        seed=seed,
+        loss_positions=loss_positions,
+    )
+    if out_folder.exists() and not out_folder.is_dir():
+        raise SweepSettingsError(
+            "the samples need a folder, this is a file",
+            remedy="give another path for the samples",
+            file=out_folder,
+        )
+    report = on_progress or (lambda text, done, total: None)
+    examples = RandomExamples(plan.arms, installed.bundle.manifest.architecture)
+    sweep = _begin_or_resume(installed, plan, out_folder / SWEEP_NAME)
+    examples_path, samples_path = out_folder / EXAMPLES_NAME, out_folder / SAMPLES_NAME
+    if not examples_path.exists():
+        examples.write(examples_path, seed=seed, loss_positions=loss_positions)
+
+    drop_torn_line(samples_path)
+    finished = {measurement.slot for measurement in read_measurements(samples_path)}
+    for position, slot in enumerate(sweep.order):
+        if slot in finished:
+            continue
+        arm = plan.arms[slot.arm]
+        report(arm.label, len(finished), len(sweep.order))
+        task = TimeTask(
+            batch=examples.lines_of(arm),
+            estimator=arm.estimator,
+            epsilon=plan.epsilon,
+            directions_per_pass=arm.directions_per_pass,
+            warmup=plan.warmup,
+            repetitions=plan.repetitions,
+            minimum_ns=plan.minimum_ms * 1_000_000,
+        )
+        records = installed.run(
+            examples=examples_path,
+            tasks=[task],
+            threads=plan.threads,
+            cpu_mask=plan.cpu_mask,
+            timeout_s=timeout_s,
+        )
+        measurement = Measurement.from_records(
+            records,
+            slot=slot,
+            position=position,
+            arm=arm,
+            repetitions=plan.repetitions,
+            device=installed.target.name,
+            measured_at=datetime.now(UTC),
+        )
+        append_measurement(samples_path, measurement)
+        finished.add(slot)
+        if sweep.hello is None:
+            sweep = sweep.model_copy(update={"hello": _hello(records)})
+            sweep.write(out_folder / SWEEP_NAME)
+
+    report("done", len(finished), len(sweep.order))
+    measurements = read_measurements(samples_path)
+    with replaced_atomically(out_folder / TABLE_NAME) as temporary:
+        samples_table(sweep.target, measurements).to_parquet(temporary, index=False)
+    if sweep.finished_at is None:
+        sweep = sweep.model_copy(update={"finished_at": datetime.now(UTC)})
+        sweep.write(out_folder / SWEEP_NAME)
+    return sweep
+
+
+def _begin_or_resume(installed: InstalledRunner, plan: SweepPlan, path: Path) -> Sweep:
+    new = Sweep(
+        target=installed.target.name,
+        device=installed.facts,
+        bundle_sha256=installed.bundle.sha256,
+        runner_sha256=installed.runner_sha256,
+        plan=plan,
+        order=plan.shuffled(),
+        hello=None,
+        started_at=datetime.now(UTC),
+        finished_at=None,
+    )
+    if not path.exists():
+        new.write(path)
+        return new
+    old = Sweep.read(path)
+    for field in ("target", "bundle_sha256", "runner_sha256"):
+        _require_equal(field, getattr(old, field), getattr(new, field), path)
+    for field in SweepPlan.model_fields:
+        _require_equal(field, getattr(old.plan, field), getattr(new.plan, field), path)
+    return old
+
+
+def _require_equal(field: str, old: object, new: object, path: Path) -> None:
+    if old != new:
+        raise SweepMismatchError(
+            f"the folder holds a sweep of another {field}",
+            remedy="give another folder for the samples, or repeat the settings of the first run",
+            file=path,
+        )
+
+
+def _hello(records: Sequence[Record]) -> HelloRecord | None:
+    return next((record for record in records if isinstance(record, HelloRecord)), None)

@@ -1,0 +1,84 @@
+"""When the numbers of a backend can be trusted, one rule a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from device_bench.profile import ArmSummary, Verdict
+from device_bench.statistics import MINIMUM_FOR_INTERVAL
+
+LIFETIME = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rules look at."""
+
+    arms: Sequence[ArmSummary]
+    jobs_planned: int
+    jobs_measured: int
+    cost_error: float | None  # held-out relative error; None when it cannot be known
+    cost_determined: bool
+    age: timedelta  # of the newest sample
+    cpu_count: int | None  # of the device; None when unknown
+    cpu_mask_asked: str | None
+    cpu_masks_seen: Sequence[str | None]  # read back from the kernel, one per job
+
+    @property
+    def widest_spread(self) -> float:
+        return max(arm.relative_spread for arm in self.arms)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reason not to trust the numbers, and how bad it is."""
+
+    reason: str
+    verdict: Verdict
+    applies: Callable[[Evidence], bool]
+
+
+def _too_few_repetitions(evidence: Evidence) -> bool:
+    return min(arm.repetitions for arm in evidence.arms) < MINIMUM_FOR_INTERVAL
+
+
+def _cost_error_above(limit: float) -> Callable[[Evidence], bool]:
+    return lambda evidence: evidence.cost_error is not None and evidence.cost_error > limit
+
+
+def _more_threads_than_cores(evidence: Evidence) -> bool:
+    cores = evidence.cpu_count
+    return cores is not None and max(arm.threads for arm in evidence.arms) > cores
+
+
+def _cpu_mask_not_applied(evidence: Evidence) -> bool:
+    if evidence.cpu_mask_asked is None:
+        return False
+    asked = int(evidence.cpu_mask_asked, 16)
+    return any(seen is None or int(seen, 16) != asked for seen in evidence.cpu_masks_seen)
+
+
+RULES = (
+    Rule("incomplete-sweep", "suspect", lambda e: e.jobs_measured < e.jobs_planned),
+    Rule("too-few-repetitions", "suspect", _too_few_repetitions),
+    Rule("spread-above-10-percent", "suspect", lambda e: e.widest_spread > 0.1),
+    Rule("spread-above-50-percent", "invalid", lambda e: e.widest_spread > 0.5),
+    Rule("cost-terms-undetermined", "suspect", lambda e: not e.cost_determined),
+    Rule("cost-model-error-above-20-percent", "suspect", _cost_error_above(0.2)),
+    Rule("cost-model-error-above-50-percent", "invalid", _cost_error_above(0.5)),
+    Rule("samples-older-than-7-days", "suspect", lambda e: e.age > LIFETIME),
+    Rule("more-threads-than-cores", "suspect", _more_threads_than_cores),
+    Rule("cpu-mask-not-applied", "suspect", _cpu_mask_not_applied),
+)
+
+
+def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
+    """The worst verdict of the rules that apply, and their reasons in the order of `RULES`."""
+    broken = [rule for rule in RULES if rule.applies(evidence)]
+    verdicts = {rule.verdict for rule in broken}
+    verdict: Verdict = (
+        "invalid" if "invalid" in verdicts else "suspect" if "suspect" in verdicts else "valid"
+    )
+    return verdict, tuple(rule.reason for rule in broken)

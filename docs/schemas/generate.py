@@ -1,0 +1,34 @@
+"""Writes the JSON Schema of every contract beside this file; a test keeps them current."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from android_harness.job import Job
+from android_harness.records import RECORD_ADAPTER
+from device_bench.profile import Profile
+from device_bench.provenance import Sweep
+from exporters.manifest import Manifest
+from toolkit.allocation.contract import Allocation
+from toolkit.training.contract import RoundRecord, RunDescription
+
+SCHEMAS = {
+    "manifest": Manifest.model_json_schema,
+    "job": Job.model_json_schema,
+    "record": RECORD_ADAPTER.json_schema,
+    "sweep": Sweep.model_json_schema,
+    "profile": Profile.model_json_schema,
+    "allocation": Allocation.model_json_schema,
+    "run": RunDescription.model_json_schema,
+    "round": RoundRecord.model_json_schema,
+}
+
+
+def schema_text(name: str) -> str:
+    return json.dumps(SCHEMAS[name](), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    for name in SCHEMAS:
+        (Path(__file__).parent / f"{name}.json").write_text(schema_text(name), encoding="utf-8")

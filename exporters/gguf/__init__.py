@@ -1,0 +1,1 @@
+"""GGUF artifacts that both stock llama.cpp and the native runner load."""

@@ -1,0 +1,222 @@
+"""MODEL and LoRA to a GGUF bundle."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from exporters.architecture import GGUF_ARCHITECTURES
+from exporters.durable_files import folder_replaced_atomically, sha256_of
+from exporters.errors import ExportError
+from exporters.gguf.adapter import write_adapter
+from exporters.gguf.metadata import write_metadata
+from exporters.gguf.parity import (
+    EPSILONS,
+    Reference,
+    measure_parity,
+    measure_reference,
+    random_sequences,
+)
+from exporters.gguf.quantize import quantize
+from exporters.gguf.tensor_types import tensor_types_of
+from exporters.gguf.vocabulary import Vocabulary, vocabulary_of
+from exporters.gguf.weights import MatrixType, checkpoint_type, write_weights
+from exporters.lora.attach import attach_fresh, attach_saved, layout_of, values_of
+from exporters.lora.layout import LoraLayout
+from exporters.lora.peft_adapter import PeftAdapter, read_peft_adapter
+from exporters.lora.request import LoraRequest
+from exporters.manifest import (
+    MANIFEST_NAME,
+    Bundle,
+    BundleFile,
+    Manifest,
+    Parity,
+    Quantization,
+)
+from exporters.model_source import ModelSource, find_model
+from exporters.tokenizer import save_tokenizer
+from exporters.torch_reference import TorchReference
+
+__all__ = ["LoraRequest", "Progress", "export_gguf"]
+
+# Called with a stage's name, the steps done and the steps in all.
+Progress = Callable[[str, int, int], None]
+
+_BASE_NAME = "base.gguf"
+_ADAPTER_NAME = "adapter.gguf"
+_MAKERS = ("torch", "transformers", "peft", "gguf", "llama-cpp-python", "numpy")
+
+
+def export_gguf(
+    model: str,
+    out: Path,
+    *,
+    quantization: Quantization = "q4_0",
+    lora: LoraRequest,
+    seed: int = 0,
+    parity_directions: int = 8,
+    on_progress: Progress | None = None,
+) -> Bundle:
+    """Writes a bundle of a LLaMA-class model and a LoRA adapter.
+
+    The bundle appears at `out` whole or not at all; an older bundle there is replaced.
+
+    Args:
+        model: a Hugging Face folder, a hub id, or a LLaMA or Qwen2 GGUF file.
+        seed: of a fresh adapter's A matrices, and of the tokens and directions of the parity
+            measurement.
+        parity_directions: directions in the slope cosine; 0 measures the loss alone.
+
+    Raises:
+        UnsupportedModelError: the model is not of a class that the runner implements.
+        ExportError: anything else that keeps the bundle from being made.
+    """
+    report = on_progress or (lambda stage, done, total: None)
+    _refuse_foreign_folder(out)
+    source = find_model(model)
+    saved = None
+    if lora.peft_folder is not None:
+        saved = read_peft_adapter(lora.peft_folder, source.architecture)
+    else:
+        lora.check_fresh(source.architecture.layers)
+    tokenizer = source.load_tokenizer()
+    vocabulary = vocabulary_of(tokenizer, source.architecture.vocabulary_size)
+    with folder_replaced_atomically(out) as folder:
+        base, adapter = folder / _BASE_NAME, folder / _ADAPTER_NAME
+        unquantized = base if quantization in ("f32", "f16") else folder / "unquantized.gguf"
+        layout, values, reference = _torch_stage(
+            source, vocabulary, unquantized, quantization, lora, saved, seed,
+            parity_directions, report,
+        )  # fmt: skip
+        gc.collect()  # the PyTorch model, before llama.cpp maps the artifact
+        if unquantized != base:
+            report("quantize", 0, 1)
+            quantize(unquantized, base, quantization)
+            unquantized.unlink()
+            report("quantize", 1, 1)
+        write_adapter(adapter, source.architecture, layout, values)
+        parity = measure_parity(
+            reference,
+            base,
+            source.architecture,
+            layout,
+            values,
+            epsilon=EPSILONS[quantization],
+            on_progress=lambda done, total: report("parity: artifact", done, total),
+        )
+        _write_manifest(folder, source, vocabulary, quantization, layout, tokenizer, parity)
+    return Bundle(out)
+
+
+def _torch_stage(
+    source: ModelSource,
+    vocabulary: Vocabulary,
+    path: Path,
+    quantization: Quantization,
+    lora: LoraRequest,
+    saved: PeftAdapter | None,
+    seed: int,
+    directions: int,
+    report: Progress,
+) -> tuple[LoraLayout, NDArray[np.float32], Reference]:
+    """All that needs the PyTorch model, which is gone when this returns.
+
+    Writes the unquantized GGUF; returns the LoRA and the numbers to compare the artifact with.
+    """
+    report("load", 0, 1)
+    model = source.load_model()
+    report("load", 1, 1)
+    matrix_type = {"f32": MatrixType.F32, "f16": MatrixType.F16}.get(quantization)
+    writer = gguf.GGUFWriter(path, GGUF_ARCHITECTURES[source.architecture.family])
+    try:
+        name = Path(source.name).name
+        write_metadata(writer, source.architecture, source.config.rope_parameters, name=name)
+        vocabulary.write(writer)
+        write_weights(
+            writer,
+            model,
+            source.architecture,
+            matrix_type or checkpoint_type(model),
+            lambda done, total: report("write", done, total),
+        )
+    finally:
+        writer.close()
+    if saved is not None:
+        peft_model = attach_saved(model, lora, saved)
+        layout, values = saved.layout, saved.values
+    else:
+        peft_model = attach_fresh(model, lora, seed)
+        layout = layout_of(peft_model, lora.alpha)
+        values = values_of(peft_model, layout)
+    sequences = random_sequences(source.architecture, seed)
+    reference = measure_reference(
+        TorchReference(peft_model, layout, sequences),
+        sequences,
+        layout,
+        directions=directions,
+        seed=seed,
+        on_progress=lambda done, total: report("parity: reference", done, total),
+    )
+    return layout, values, reference
+
+
+def _write_manifest(
+    folder: Path,
+    source: ModelSource,
+    vocabulary: Vocabulary,
+    quantization: Quantization,
+    layout: LoraLayout,
+    tokenizer: PreTrainedTokenizerFast,
+    parity: Parity,
+) -> None:
+    files = [
+        _describe(folder, folder / _BASE_NAME, "base"),
+        _describe(folder, folder / _ADAPTER_NAME, "adapter"),
+        *(_describe(folder, path, "tokenizer") for path in save_tokenizer(tokenizer, folder)),
+    ]
+    Manifest(
+        source=source.name,
+        format="gguf",
+        quantization=quantization,
+        architecture=source.architecture,
+        tensor_types=tensor_types_of(folder / _BASE_NAME),
+        lora=layout,
+        files=tuple(files),
+        tokenizer_kind=vocabulary.kind,
+        parity=parity,
+        versions={name: version(name) for name in _MAKERS},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    ).write(folder / MANIFEST_NAME)
+
+
+def _describe(
+    folder: Path, path: Path, role: Literal["base", "adapter", "tokenizer"]
+) -> BundleFile:
+    return BundleFile(
+        name=path.relative_to(folder).as_posix(),
+        role=role,
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+    )
+
+
+def _refuse_foreign_folder(out: Path) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ExportError("a file is in the way of the bundle", file=out)
+    if any(out.iterdir()) and not (out / MANIFEST_NAME).is_file():
+        raise ExportError(
+            "this folder holds something other than a bundle",
+            remedy="choose a new folder for the bundle",
+            file=out,
+        )

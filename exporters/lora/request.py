@@ -1,0 +1,61 @@
+"""Which LoRA a bundle gets: an existing PEFT adapter, or a fresh one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporters.errors import ExportError
+from exporters.lora.layout import TARGET_MODULES
+
+_LAYERS_REMEDY = "write all, last:N, or A-B (first and last layer, counted from 0)"
+
+
+@dataclass(frozen=True)
+class LoraRequest:
+    """With `peft_folder` the adapter there, else a fresh one of the other fields.
+
+    `layers` is `all`, `last:N` or `A-B` (inclusive, counted from 0).
+    """
+
+    peft_folder: Path | None = None
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+    layers: str = "all"
+
+    def check_fresh(self, model_layers: int) -> None:
+        """Raises ExportError where the fields for a fresh adapter do not fit the model."""
+        if self.rank < 1 or self.alpha <= 0:
+            raise ExportError(
+                f"LoRA needs a positive rank and alpha, got {self.rank} and {self.alpha}"
+            )
+        unknown = sorted(set(self.targets) - set(TARGET_MODULES))
+        if unknown or not self.targets:
+            raise ExportError(
+                f"LoRA cannot target {', '.join(unknown) or 'nothing'}",
+                remedy=f"choose from {', '.join(TARGET_MODULES)}",
+            )
+        self.chosen_layers(model_layers)
+
+    def chosen_layers(self, model_layers: int) -> list[int]:
+        """The layers that get a fresh adapter, ascending.
+
+        Raises:
+            ExportError: `layers` is malformed or outside the model.
+        """
+        if self.layers == "all":
+            return list(range(model_layers))
+        if match := re.fullmatch(r"last:(\d+)", self.layers):
+            first, last = model_layers - int(match[1]), model_layers - 1
+        elif match := re.fullmatch(r"(\d+)-(\d+)", self.layers):
+            first, last = int(match[1]), int(match[2])
+        else:
+            raise ExportError(f"cannot read the LoRA layers {self.layers!r}", remedy=_LAYERS_REMEDY)
+        if not 0 <= first <= last < model_layers:
+            raise ExportError(
+                f"the LoRA layers {self.layers!r} do not exist in a model of {model_layers} layers",
+                remedy=_LAYERS_REMEDY,
+            )
+        return list(range(first, last + 1))

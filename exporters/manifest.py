@@ -1,0 +1,123 @@
+"""manifest.json: what a bundle holds and what its artifacts compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from exporters.contract import Contract, Part
+from exporters.durable_files import sha256_of
+from exporters.errors import ContractError
+from exporters.lora.layout import LoraLayout
+
+MANIFEST_NAME = "manifest.json"
+Quantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_k_m"]
+QUANTIZATIONS: tuple[Quantization, ...] = ("f32", "f16", "q8_0", "q4_0", "q4_k_m")
+
+
+class Architecture(Part):
+    """Shapes of a LLaMA-class decoder; sizes in elements."""
+
+    family: str  # the Hugging Face model_type: llama, mistral, qwen2
+    layers: int
+    hidden_size: int
+    feed_forward_size: int
+    heads: int
+    key_value_heads: int
+    head_size: int
+    vocabulary_size: int
+    context_length: int
+    rope_theta: float
+    rope_scaling: str | None  # None, "linear", "llama3"
+    rms_norm_epsilon: float
+    tied_embeddings: bool
+    attention_bias: bool
+
+
+class BundleFile(Part):
+    """A file of the bundle, by its name relative to the manifest."""
+
+    name: str
+    role: Literal["base", "adapter", "tokenizer"]
+    bytes: int
+    sha256: str
+
+
+class Parity(Part):
+    """How far the artifact's numbers are from the PyTorch model's, measured at export.
+
+    Losses are mean nats per predicted token over `sequences` × `tokens` random tokens.
+    `slope_cosine` compares the artifact's central differences at `epsilon` with the exact
+    directional derivatives of the PyTorch model over `directions` Rademacher directions.
+    """
+
+    engine: str  # what evaluated the artifact, e.g. "llama-cpp-python 0.3.36"
+    sequences: int
+    tokens: int
+    reference_loss: float
+    artifact_loss: float
+    relative_loss_difference: float
+    directions: int
+    epsilon: float
+    slope_cosine: float | None  # None when no direction was asked for
+
+
+class TensorTypes(Part):
+    """How many tensors of each GGUF type the base has for one class of tensors."""
+
+    tensor_class: Literal["embedding", "attention", "feed_forward", "norm", "bias", "output"]
+    types: dict[str, int]
+
+
+class Manifest(Contract):
+    """The description of a bundle."""
+
+    word: ClassVar[str] = "bundle manifest"
+
+    source: str  # the MODEL argument of the export
+    format: Literal["gguf"]
+    quantization: Quantization
+    architecture: Architecture
+    tensor_types: tuple[TensorTypes, ...]
+    lora: LoraLayout
+    files: tuple[BundleFile, ...]
+    tokenizer_kind: Literal["sentencepiece", "bpe"]
+    parity: Parity | None  # None when the export was told to skip it
+    versions: dict[str, str]  # package -> version of everything that made the bundle
+    created: str  # ISO 8601, UTC
+
+    def file(self, role: str) -> BundleFile:
+        return next(file for file in self.files if file.role == role)
+
+
+class Bundle:
+    """A bundle on this machine: its folder and its manifest.
+
+    Raises:
+        ContractError: the folder has no valid manifest, or a file is missing or of another size.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = Manifest.read(folder / MANIFEST_NAME)
+        for file in self.manifest.files:
+            path = folder / file.name
+            if not path.is_file() or path.stat().st_size != file.bytes:
+                raise ContractError(
+                    f"the bundle's {file.role} is missing or not {file.bytes} bytes long",
+                    remedy="export the bundle again",
+                    file=path,
+                )
+
+    @property
+    def base(self) -> Path:
+        return self.folder / self.manifest.file("base").name
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / self.manifest.file("adapter").name
+
+    @property
+    def sha256(self) -> str:
+        """The identity of the bundle: the hash of its manifest, which holds all file hashes."""
+        return sha256_of(self.folder / MANIFEST_NAME)

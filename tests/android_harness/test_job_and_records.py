@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from android_harness.errors import IncompleteRunError, RunnerFailedError
+from android_harness.job import (
+    EvaluateTask,
+    Job,
+    ProbeTask,
+    TimeTask,
+    VerbalizerLoss,
+    VocabularyLoss,
+)
+from android_harness.records import (
+    EndRecord,
+    ErrorRecord,
+    EvaluationRecord,
+    MemoryRecord,
+    ProbeRecord,
+    Record,
+    SampleRecord,
+    parse_records,
+)
+from tests.android_harness.recorded_runs import whole_run
+
+counts = st.integers(min_value=1, max_value=1 << 40)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+seeds = st.integers(min_value=0, max_value=(1 << 63) - 1)
+lines = st.lists(st.integers(min_value=0, max_value=1000), min_size=1, max_size=4).map(tuple)
+probing = {
+    "batch": lines,
+    "estimator": st.sampled_from(["central", "forward"]),
+    "epsilon": st.floats(min_value=1e-8, max_value=1.0),
+    "distribution": st.sampled_from(["rademacher", "gaussian"]),
+    "directions_per_pass": st.integers(min_value=1, max_value=64),
+    "layers": st.none() | st.tuples(*[st.integers(min_value=0, max_value=100)] * 2),
+}
+tasks = st.one_of(
+    st.builds(ProbeTask, seeds=st.lists(seeds, min_size=1, max_size=4).map(tuple), **probing),
+    st.builds(
+        TimeTask,
+        warmup=st.integers(min_value=0, max_value=9),
+        repetitions=st.integers(min_value=1, max_value=99),
+        first_seed=seeds,
+        **probing,
+    ),
+    st.builds(EvaluateTask, batch=lines),
+)
+jobs = st.builds(
+    Job,
+    model=st.text(min_size=1),
+    adapter=st.text(min_size=1),
+    examples=st.text(min_size=1),
+    lora_values=st.none() | st.text(min_size=1),
+    updates=st.lists(st.tuples(seeds, numbers), max_size=3).map(tuple),
+    lora_values_out=st.none() | st.text(min_size=1),
+    loss=st.just(VocabularyLoss())
+    | st.builds(VerbalizerLoss, tokens=st.lists(st.integers(), min_size=2).map(tuple)),
+    threads=st.integers(min_value=1, max_value=64),
+    cpu_mask=st.none() | st.from_regex(r"0x[0-9a-f]{1,8}", fullmatch=True),
+    tasks=st.lists(tasks, max_size=3).map(tuple),
+)
+middle_records = st.one_of(
+    st.builds(
+        SampleRecord,
+        event=st.just("sample"),
+        phase=st.sampled_from(["warmup", "steady"]),
+        **{
+            name: counts
+            for name in (
+                "task",
+                "repetition",
+                "directions",
+                "passes",
+                "start_ns",
+                "wall_ns",
+                "cpu_ns",
+            )
+        },
+    ),
+    st.builds(
+        ProbeRecord,
+        event=st.just("probe"),
+        task=counts,
+        seed=seeds,
+        slope=numbers,
+        loss_plus=numbers,
+        loss_minus=numbers,
+    ),
+    st.builds(
+        EvaluationRecord,
+        event=st.just("evaluation"),
+        task=counts,
+        loss=numbers,
+        positions=counts,
+        predictions=st.lists(counts, max_size=3).map(tuple),
+        wall_ns=counts,
+        cpu_ns=counts,
+    ),
+    st.builds(
+        MemoryRecord,
+        event=st.just("memory"),
+        task=counts,
+        vm_hwm_bytes=counts,
+        rss_anon_bytes=counts,
+        rss_file_bytes=counts,
+    ),
+)
+END = EndRecord(event="end", status="ok", tasks_done=1)
+
+
+def as_text(records: list[Record]) -> str:
+    return "".join(record.model_dump_json() + "\n" for record in records)
+
+
+@given(jobs)
+def test_a_job_survives_its_file(job: Job) -> None:
+    assert Job.model_validate_json(job.model_dump_json()) == job
+
+
+@given(st.lists(middle_records, max_size=4))
+def test_records_survive_their_lines(records: list[Record]) -> None:
+    assert parse_records(as_text([*records, END]), device="local") == [*records, END]
+
+
+def test_a_stream_cut_anywhere_is_no_result() -> None:
+    text = as_text(whole_run())
+
+    for length in range(len(text) - 1):
+        with pytest.raises(IncompleteRunError, match="phone"):
+            parse_records(text[:length], device="phone")
+
+
+@given(st.text(max_size=200))
+def test_noise_is_no_result(noise: str) -> None:
+    with pytest.raises((IncompleteRunError, RunnerFailedError)):
+        parse_records(noise, device="phone")
+
+
+def test_the_runners_own_error_is_carried() -> None:
+    error = ErrorRecord(event="error", phase="adapter", message="not for it", file="/a.gguf")
+    end = EndRecord(event="end", status="error", tasks_done=0)
+
+    with pytest.raises(RunnerFailedError, match="not for it") as caught:
+        parse_records(as_text([error, end]), device="phone")
+
+    assert caught.value.phase == "adapter"
+    assert str(caught.value.file) == "/a.gguf"

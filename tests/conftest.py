@@ -1,0 +1,25 @@
+"""Fixtures that tests of more than one folder share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from android_harness.runner_build import build_runner
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def runner_binary() -> Path:
+    """The native runner for this machine, built once per change of its sources."""
+    return build_runner()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real models, datasets and phones that lie beside the checkout; skips when they do not."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no shared data at {SHARED_DATA}")
+    return SHARED_DATA

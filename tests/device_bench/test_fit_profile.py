@@ -1,0 +1,144 @@
+"""From a sweep on a device of known cost to its profile."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from android_harness.errors import IncompleteRunError
+from device_bench.errors import SamplesError
+from device_bench.fit_profile import fit_profile
+from device_bench.profile import BackendProfile, Profile
+from device_bench.sweep import arms_of, run_sweep
+from exporters.errors import ContractError
+from tests.device_bench.fake_timing_runner import COST, FakeInstalledRunner
+
+ARMS = arms_of([1, 4], [16, 128], [1, 8], ["central", "forward"])
+
+
+def profile_of(folder: Path, runner: FakeInstalledRunner, **settings: object) -> Profile:
+    run_sweep(runner, **{"arms": ARMS, "out_folder": folder, "threads": 2, **settings})
+    return fit_profile(folder, now=datetime.now(UTC))
+
+
+def only_backend(profile: Profile) -> BackendProfile:
+    (backend,) = profile.backends
+    return backend
+
+
+def test_the_known_cost_is_recovered_within_the_noise(tmp_path: Path) -> None:
+    backend = only_backend(profile_of(tmp_path, FakeInstalledRunner(noise=0.02)))
+
+    assert backend.backend == "ggml-cpu"
+    assert (backend.verdict, backend.reasons) == ("valid", ())
+    for setting in ({"batch": 2, "tokens": 64}, {"batch": 4, "tokens": 96}):
+        for estimator in ("central", "forward"):
+            expected = COST.probe_seconds(**setting, directions=4, estimator=estimator)
+            fitted = backend.cost.probe_seconds(**setting, directions=4, estimator=estimator)
+            assert fitted == pytest.approx(expected, rel=0.05)
+
+
+def test_warm_up_does_not_count(tmp_path: Path) -> None:
+    """The fake's warm-up repetitions are ten times as slow."""
+    backend = only_backend(profile_of(tmp_path, FakeInstalledRunner(), warmup=5))
+
+    assert [(arm.batch, arm.tokens) for arm in backend.arms] == [
+        (arm.batch, arm.tokens) for arm in ARMS
+    ]
+    for arm in backend.arms:
+        expected = COST.probe_seconds(
+            batch=arm.batch,
+            tokens=arm.tokens,
+            directions=arm.directions_per_pass,
+            estimator=arm.estimator,
+        )
+        assert arm.repetitions == 9
+        assert arm.seconds_per_probe.value == pytest.approx(expected, rel=1e-6)
+
+
+def test_peak_memory_is_each_arms_own(tmp_path: Path) -> None:
+    backend = only_backend(profile_of(tmp_path, FakeInstalledRunner()))
+
+    peaks = {(arm.batch, arm.tokens): arm.peak_memory_bytes for arm in backend.arms}
+    assert peaks[1, 16] < peaks[4, 16] < peaks[4, 128]
+    assert backend.peak_memory_bytes == peaks[4, 128]
+
+
+def test_the_profile_round_trips_through_json(tmp_path: Path) -> None:
+    profile = profile_of(tmp_path / "samples", FakeInstalledRunner(noise=0.02))
+
+    profile.write(tmp_path / "profile.json")
+
+    assert Profile.read(tmp_path / "profile.json") == profile
+
+
+def test_a_profile_of_one_arm_round_trips_too(tmp_path: Path) -> None:
+    profile = profile_of(tmp_path / "samples", FakeInstalledRunner(), arms=ARMS[:1])
+    profile.write(tmp_path / "profile.json")
+
+    assert Profile.read(tmp_path / "profile.json") == profile
+    assert only_backend(profile).reasons == ("cost-terms-undetermined",)
+    assert only_backend(profile).cost.median_relative_error is None
+
+
+def test_a_profile_expires_seven_days_after_its_samples(tmp_path: Path) -> None:
+    profile = profile_of(tmp_path, FakeInstalledRunner())
+
+    assert not profile.expired(profile.measured_at + timedelta(days=6))
+    assert profile.expired(profile.measured_at + timedelta(days=8))
+
+
+def test_fitting_late_does_not_make_samples_younger(tmp_path: Path) -> None:
+    fresh = profile_of(tmp_path, FakeInstalledRunner())
+
+    late = fit_profile(tmp_path, now=datetime.now(UTC) + timedelta(days=30))
+
+    assert late.expires_at == fresh.expires_at
+    assert only_backend(late).reasons == ("samples-older-than-7-days",)
+
+
+@pytest.mark.parametrize(
+    ("runner", "settings", "reason", "verdict"),
+    [
+        ({}, {"blocks": 1}, "too-few-repetitions", "suspect"),
+        ({"noise": 0.2}, {}, "spread-above-10-percent", "suspect"),
+        ({"noise": 2.0}, {}, "spread-above-50-percent", "invalid"),
+        ({"noise": 2.0}, {}, "cost-model-error-above-50-percent", "invalid"),
+        ({}, {"arms": ARMS[:3]}, "cost-terms-undetermined", "suspect"),
+        ({"cpu_count": 1}, {}, "more-threads-than-cores", "suspect"),
+        ({"seen_mask": "0x1"}, {"cpu_mask": "0x3"}, "cpu-mask-not-applied", "suspect"),
+    ],
+)
+def test_a_faulty_measurement_is_not_valid(
+    tmp_path: Path, runner: dict, settings: dict, reason: str, verdict: str
+) -> None:
+    backend = only_backend(profile_of(tmp_path, FakeInstalledRunner(**runner), **settings))
+
+    assert reason in backend.reasons
+    assert backend.verdict == verdict
+
+
+def test_an_interrupted_sweep_gives_a_profile_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(IncompleteRunError):
+        run_sweep(FakeInstalledRunner(drop_out_at=40), ARMS, tmp_path, threads=2)
+
+    backend = only_backend(fit_profile(tmp_path, now=datetime.now(UTC)))
+
+    assert "incomplete-sweep" in backend.reasons
+    assert backend.verdict == "suspect"
+    assert len(backend.arms) == len(ARMS)
+
+
+def test_a_sweep_without_samples_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IncompleteRunError):
+        run_sweep(FakeInstalledRunner(drop_out_at=0), ARMS, tmp_path, threads=2)
+
+    with pytest.raises(SamplesError, match="no finished measurement"):
+        fit_profile(tmp_path, now=datetime.now(UTC))
+
+
+def test_a_folder_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="sweep description"):
+        fit_profile(tmp_path, now=datetime.now(UTC))

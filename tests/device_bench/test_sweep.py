@@ -1,0 +1,186 @@
+"""Measuring a sweep: order, provenance, resuming, faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from android_harness.errors import IncompleteRunError
+from device_bench.errors import SamplesError, SweepMismatchError, SweepSettingsError
+from device_bench.provenance import Sweep
+from device_bench.samples import read_measurements
+from device_bench.sweep import arms_of, run_sweep
+from tests.device_bench.fake_timing_runner import (
+    BASE_MEMORY_BYTES,
+    MEMORY_PER_TOKEN_BYTES,
+    FakeInstalledRunner,
+)
+
+ARMS = arms_of([1, 4], [16, 64], [1, 8], ["central", "forward"])
+JOBS = 3 * len(ARMS)
+
+
+def measure(runner: FakeInstalledRunner, folder: Path, **settings: object) -> Sweep:
+    return run_sweep(runner, **{"arms": ARMS, "out_folder": folder, "threads": 2, **settings})
+
+
+def test_every_arm_is_measured_in_every_block_in_the_recorded_order(tmp_path: Path) -> None:
+    runner = FakeInstalledRunner()
+
+    sweep = measure(runner, tmp_path)
+
+    measurements = read_measurements(tmp_path / "samples.jsonl")
+    assert len(runner.jobs) == len(measurements) == JOBS
+    assert tuple(measurement.slot for measurement in measurements) == sweep.order
+    assert [measurement.position for measurement in measurements] == list(range(JOBS))
+    for measurement, job in zip(measurements, runner.jobs, strict=True):
+        (task,) = job.tasks
+        assert measurement.arm == ARMS[measurement.slot.arm]
+        assert len(task.batch) == measurement.arm.batch
+        assert task.directions_per_pass == measurement.arm.directions_per_pass
+        assert task.estimator == measurement.arm.estimator
+        assert len(measurement.steady_seconds) == 3
+
+
+def test_the_provenance_names_device_bundle_runner_and_times(tmp_path: Path) -> None:
+    runner = FakeInstalledRunner()
+
+    returned = measure(runner, tmp_path, seed=5)
+
+    sweep = Sweep.read(tmp_path / "sweep.json")
+    assert sweep == returned
+    assert (sweep.target, sweep.device) == ("adb:FAKE", runner.facts)
+    assert (sweep.bundle_sha256, sweep.runner_sha256) == ("a" * 64, "b" * 64)
+    assert sweep.hello is not None and sweep.hello.architecture == "aarch64"
+    assert (sweep.plan.arms, sweep.plan.seed, sweep.plan.loss_positions) == (ARMS, 5, "last")
+    assert sweep.finished_at is not None and sweep.started_at <= sweep.finished_at
+
+
+def test_the_table_holds_every_sample(tmp_path: Path) -> None:
+    measure(FakeInstalledRunner(), tmp_path, warmup=1)
+
+    table = pd.read_parquet(tmp_path / "samples.parquet")
+    assert len(table) == JOBS * 4
+    assert (table["phase"] == "warmup").sum() == JOBS
+    expected = table["wall_ns"] / table["directions"] / 1e9
+    assert (table["seconds_per_probe"] == expected).all()
+    # Each arm runs in a process of its own, so its peak is not another arm's.
+    peak = BASE_MEMORY_BYTES + MEMORY_PER_TOKEN_BYTES * table["batch"] * table["tokens"]
+    assert (table["vm_hwm_bytes"] == peak).all()
+    assert {str(table[name].dtype) for name in ("wall_ns", "block", "passes")} == {"int64"}
+
+
+def test_a_sweep_goes_on_where_the_device_went_away(tmp_path: Path) -> None:
+    with pytest.raises(IncompleteRunError):
+        measure(FakeInstalledRunner(drop_out_at=10), tmp_path)
+    interrupted = Sweep.read(tmp_path / "sweep.json")
+    before = (tmp_path / "samples.jsonl").read_text()
+    runner = FakeInstalledRunner()
+
+    resumed = measure(runner, tmp_path)
+
+    assert interrupted.finished_at is None
+    assert resumed.finished_at is not None and resumed.started_at == interrupted.started_at
+    assert len(runner.jobs) == JOBS - 10
+    assert (tmp_path / "samples.jsonl").read_text().startswith(before)
+    measurements = read_measurements(tmp_path / "samples.jsonl")
+    assert tuple(measurement.slot for measurement in measurements) == resumed.order
+
+
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_torn_last_line_is_measured_again(tmp_path: Path, cut: int) -> None:
+    with pytest.raises(IncompleteRunError):
+        measure(FakeInstalledRunner(drop_out_at=5), tmp_path)
+    samples = tmp_path / "samples.jsonl"
+    samples.write_bytes(samples.read_bytes()[:-cut])
+    runner = FakeInstalledRunner()
+
+    sweep = measure(runner, tmp_path)
+
+    assert len(runner.jobs) == JOBS - 4
+    assert tuple(m.slot for m in read_measurements(samples)) == sweep.order
+
+
+def test_a_finished_sweep_is_not_measured_again(tmp_path: Path) -> None:
+    first = measure(FakeInstalledRunner(), tmp_path)
+    runner = FakeInstalledRunner()
+
+    assert measure(runner, tmp_path) == first
+    assert runner.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"threads": 1}, "threads"),
+        ({"arms": ARMS[:3]}, "arms"),
+        ({"repetitions": 4}, "repetitions"),
+        ({"seed": 1}, "seed"),
+    ],
+)
+def test_a_folder_of_another_sweep_is_refused(tmp_path: Path, settings: dict, named: str) -> None:
+    measure(FakeInstalledRunner(), tmp_path)
+
+    with pytest.raises(SweepMismatchError, match=named):
+        measure(FakeInstalledRunner(), tmp_path, **settings)
+
+
+def test_a_folder_measured_by_another_runner_is_refused(tmp_path: Path) -> None:
+    measure(FakeInstalledRunner(), tmp_path)
+
+    with pytest.raises(SweepMismatchError, match="runner_sha256"):
+        measure(FakeInstalledRunner(runner_sha256="d" * 64), tmp_path)
+
+
+def test_damage_before_the_last_line_is_an_error(tmp_path: Path) -> None:
+    measure(FakeInstalledRunner(), tmp_path)
+    samples = tmp_path / "samples.jsonl"
+    lines = samples.read_text().splitlines(keepends=True)
+    samples.write_text("".join([lines[0], "{}\n", *lines[2:]]))
+
+    with pytest.raises(SamplesError, match="line 2"):
+        measure(FakeInstalledRunner(), tmp_path)
+
+
+def test_nothing_is_written_for_settings_that_do_not_fit_the_model(tmp_path: Path) -> None:
+    folder = tmp_path / "samples"
+
+    with pytest.raises(SweepSettingsError, match="context"):
+        measure(FakeInstalledRunner(), folder, arms=arms_of([1], [257], [1], ["central"]))
+
+    assert not folder.exists()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "samples"
+    path.write_text("")
+
+    with pytest.raises(SweepSettingsError, match="folder"):
+        measure(FakeInstalledRunner(), path)
+
+
+def test_a_run_with_too_few_samples_is_no_measurement(tmp_path: Path) -> None:
+    class ForgetfulRunner(FakeInstalledRunner):
+        def run(self, **job: object) -> list:
+            return [record for record in super().run(**job) if record.event != "sample"]
+
+    with pytest.raises(IncompleteRunError, match="0 of 3 samples"):
+        measure(ForgetfulRunner(), tmp_path)
+
+    assert read_measurements(tmp_path / "samples.jsonl") == []
+
+
+def test_progress_counts_finished_jobs(tmp_path: Path) -> None:
+    calls: list[tuple[str, int, int]] = []
+
+    measure(
+        FakeInstalledRunner(),
+        tmp_path,
+        on_progress=lambda text, done, total: calls.append((text, done, total)),
+    )
+
+    assert [done for _, done, _ in calls] == list(range(JOBS + 1))
+    assert {total for _, _, total in calls} == {JOBS}
+    assert "tokens" in calls[0][0]

@@ -1,0 +1,90 @@
+"""Each rule is reached by its own fault and by nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from device_bench.profile import ArmSummary, Interval
+from device_bench.verdict import RULES, Evidence, judge
+
+ARM = ArmSummary(
+    batch=1,
+    tokens=32,
+    directions_per_pass=1,
+    estimator="central",
+    threads=4,
+    repetitions=9,
+    seconds_per_probe=Interval(value=1.0, low=0.9, high=1.1),
+    relative_spread=0.02,
+    peak_memory_bytes=1000,
+    provenance="measured",
+)
+SOUND = Evidence(
+    arms=[ARM],
+    jobs_planned=3,
+    jobs_measured=3,
+    cost_error=0.05,
+    cost_determined=True,
+    age=timedelta(hours=1),
+    cpu_count=8,
+    cpu_mask_asked="0xf0",
+    cpu_masks_seen=["0xf0", "0x00F0"],
+)
+
+
+def with_arm(**changes: object) -> Evidence:
+    return replace(SOUND, arms=[ARM, ARM.model_copy(update=changes)])
+
+
+FAULTS = {
+    "incomplete-sweep": replace(SOUND, jobs_measured=2),
+    "too-few-repetitions": with_arm(repetitions=5),
+    "spread-above-10-percent": with_arm(relative_spread=0.11),
+    "spread-above-50-percent": with_arm(relative_spread=0.51),
+    "cost-terms-undetermined": replace(SOUND, cost_determined=False, cost_error=None),
+    "cost-model-error-above-20-percent": replace(SOUND, cost_error=0.21),
+    "cost-model-error-above-50-percent": replace(SOUND, cost_error=0.51),
+    "samples-older-than-7-days": replace(SOUND, age=timedelta(days=8)),
+    "more-threads-than-cores": replace(SOUND, cpu_count=2),
+    "cpu-mask-not-applied": replace(SOUND, cpu_masks_seen=["0xf0", None]),
+}
+IMPLIED = {
+    "spread-above-50-percent": {"spread-above-10-percent"},
+    "cost-model-error-above-50-percent": {"cost-model-error-above-20-percent"},
+}
+INVALID = {"spread-above-50-percent", "cost-model-error-above-50-percent"}
+
+
+def test_sound_evidence_is_valid() -> None:
+    assert judge(SOUND) == ("valid", ())
+
+
+def test_what_is_unknown_is_no_fault() -> None:
+    unknown = replace(SOUND, cpu_count=None, cpu_mask_asked=None, cpu_masks_seen=[None])
+
+    assert judge(unknown) == ("valid", ())
+
+
+def test_every_rule_has_a_fault_here() -> None:
+    assert {rule.reason for rule in RULES} == set(FAULTS)
+
+
+@pytest.mark.parametrize("reason", FAULTS)
+def test_a_fault_gives_its_reason(reason: str) -> None:
+    verdict, reasons = judge(FAULTS[reason])
+
+    assert set(reasons) == {reason} | IMPLIED.get(reason, set())
+    assert verdict == ("invalid" if reason in INVALID else "suspect")
+
+
+def test_the_worst_verdict_wins() -> None:
+    evidence = replace(with_arm(relative_spread=0.9), jobs_measured=1)
+
+    verdict, reasons = judge(evidence)
+
+    assert verdict == "invalid"
+    assert reasons[0] == "incomplete-sweep"
+    assert "spread-above-50-percent" in reasons

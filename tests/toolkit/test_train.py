@@ -1,0 +1,330 @@
+"""Training over devices that probe in memory: results, logs, faults, continuation."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+from torch_device import TorchDevice
+
+from android_harness.errors import DeviceError
+from android_harness.job import VerbalizerLoss
+from android_harness.records import ProbeRecord
+from exporters.gguf.adapter import read_adapter_values
+from toolkit.data.classification import classification_examples
+from toolkit.data.prompts import DEFAULT_TEMPLATE, Prompt
+from toolkit.data.table import read_rows
+from toolkit.data.verbalizer import make_verbalizer
+from toolkit.errors import AllDevicesFailedError, TrainingError
+from toolkit.forward_gradient import values_sha256
+from toolkit.server_update import SgdStep, TrustRatioStep
+from toolkit.training.contract import TrainingConfig
+from toolkit.training.replay import replay
+from toolkit.training.run_folder import RunFolder
+from toolkit.training.setup import TrainingData
+from toolkit.training.train import train
+
+WORDS = {"sports": "Sports", "business": "Business"}
+
+
+class Killed(BaseException):
+    """Ends the process as far as the code under test can tell."""
+
+
+@pytest.fixture
+def task(table, tokenizer):
+    """(data, loss) of the two topics."""
+    rows = read_rows(table, text_columns=["title", "text"], label_column="label")
+    prompt = Prompt(DEFAULT_TEMPLATE, tokenizer)
+    verbalizer = make_verbalizer(rows.labels, prompt, tokenizer, WORDS)
+    examples = classification_examples(rows, prompt, verbalizer, max_tokens=24)
+    loss = VerbalizerLoss(tokens=tuple(verbalizer.tokens.values()))
+    return TrainingData(examples[:40], examples[40:]), loss
+
+
+@pytest.fixture
+def devices(bundle):
+    return [TorchDevice("one", bundle), TorchDevice("two", bundle)]
+
+
+@pytest.fixture
+def run(task, bundle, devices, tmp_path):
+    """Trains a few short rounds; keywords change the configuration."""
+    data, loss = task
+
+    def start(*, out="run", allocation=None, on_round=None, fleet=None, given=data, **settings):
+        settings = {"rounds": 4, "probes": 6, "batch": 4, "evaluate_every": 2} | settings
+        return train(
+            fleet or devices,
+            bundle=bundle,
+            data=given,
+            config=TrainingConfig(loss=loss, **settings),
+            out=tmp_path / out,
+            allocation=allocation,
+            on_round=on_round,
+        )
+
+    return start
+
+
+def test_the_loss_goes_down_and_the_classes_are_learnt(run):
+    step = TrustRatioStep(ratio=0.2)
+    result = run(rounds=25, probes=24, batch=8, evaluate_every=25, update=step)
+    start, end = result.rounds[0].evaluation, result.rounds[-1].evaluation
+    assert end.loss < 0.5 * start.loss
+    assert end.accuracy == 1.0
+
+
+def test_sgd_lowers_the_loss_as_well(run):
+    result = run(rounds=5, probes=24, batch=8, update=SgdStep(rate=0.1))
+    assert result.rounds[-1].evaluation.loss < result.rounds[0].evaluation.loss
+
+
+def test_a_run_replayed_from_seeds_and_slopes_gives_the_same_bits(run, tmp_path):
+    values = run().values
+    assert replay(tmp_path / "run").tobytes() == values.tobytes()
+    round_number, checkpoint = RunFolder(tmp_path / "run").checkpoint()
+    assert round_number == 4
+    assert checkpoint.tobytes() == values.tobytes()
+
+
+def test_every_replica_holds_the_servers_values(run, devices):
+    """The devices last probed at the values that the round before the last ended with."""
+    result = run()
+    for device in devices:
+        slot = next(d.slot for d in result.rounds[-1].devices if d.target == device.target.name)
+        path = next(p for p in device.target.files if p.endswith(f"-{slot}.f32"))
+        held = np.frombuffer(device.target.files[path], dtype="<f4")
+        assert values_sha256(held) == result.rounds[-2].values_sha256
+
+
+def test_only_pairs_and_slopes_travel(run, devices):
+    result = run()
+    for number, record in enumerate(result.rounds[1:], start=1):
+        for device in record.devices:
+            probes = len(device.seeds)
+            update = 12 * 6 if number > 1 else 0
+            assert device.bytes_down == update + 8 * probes + 4 * 4
+            assert device.bytes_up == 4 * probes
+            assert device.values_from == ("updates" if number > 1 else "adapter")
+    assert devices[1].target.pushed_bytes == 0
+
+
+def test_probes_of_a_round_have_distinct_seeds(run):
+    seeds = [seed for record in run().rounds for seed in record.seeds]
+    assert len(set(seeds)) == len(seeds) == 24
+
+
+def test_a_device_that_fails_loses_its_probes_and_catches_up(run, devices):
+    def fail_in_second_run():
+        if devices[1].runs == 2:
+            raise DeviceError("unplugged", device="two")
+
+    devices[1].before_run = fail_in_second_run
+    result = run()
+    assert [record.probes for record in result.rounds] == [0, 6, 3, 6, 6]
+    lost = result.rounds[2].devices[1]
+    assert "unplugged" in lost.error
+    assert lost.seeds == ()
+    after = result.rounds[3].devices[1]
+    assert after.values_from == "updates"
+    assert after.bytes_down == 12 * (6 + 3) + 8 * 3 + 4 * 4
+
+
+def test_a_device_that_never_answers_does_not_stop_the_run(run, devices, tmp_path):
+    def fail():
+        raise DeviceError("gone", device="two")
+
+    devices[1].before_run = fail
+    result = run()
+    assert [record.probes for record in result.rounds] == [0, 3, 3, 3, 3]
+    assert replay(tmp_path / "run").tobytes() == result.values.tobytes()
+
+
+def test_when_no_device_answers_the_run_stops_and_can_continue(run, devices):
+    def fail():
+        raise DeviceError("gone", device="two")
+
+    devices[0].change = lambda records: [r for r in records if not isinstance(r, ProbeRecord)]
+    devices[1].before_run = fail
+    with pytest.raises(AllDevicesFailedError, match=r"round 1: .*other seeds.*gone"):
+        run()
+    devices[0].change = lambda records: records
+    assert len(run().rounds) == 5
+
+
+@pytest.mark.parametrize("slope", [float("nan"), float("inf"), 1e39])
+def test_a_slope_that_is_no_float32_number_is_refused(run, devices, slope):
+    def spoil(records):
+        return [
+            r.model_copy(update={"slope": slope}) if isinstance(r, ProbeRecord) else r
+            for r in records
+        ]
+
+    devices[1].change = spoil
+    result = run()
+    assert "not a finite number" in result.rounds[1].devices[1].error
+    assert np.isfinite(result.values).all()
+    assert [record.probes for record in result.rounds[1:]] == [3] * 4
+
+
+def test_a_replica_that_differs_is_healed_by_a_snapshot(run, devices, bundle):
+    def spoil_third_run():
+        if devices[1].runs == 3:
+            for path, content in devices[1].target.files.items():
+                devices[1].target.files[path] = content[:-4] + b"\0\0\0\1"
+
+    devices[1].before_run = spoil_third_run
+    result = run()
+    healed = result.rounds[3].devices[1]
+    assert healed.error is None
+    assert healed.values_from == "snapshot"
+    assert healed.bytes_down >= 4 * bundle.manifest.lora.parameters
+    assert result.rounds[4].devices[1].values_from == "updates"
+
+
+def test_a_wiped_device_gets_a_snapshot(run, devices):
+    def wipe_before_third_run():
+        if devices[1].runs == 3:
+            devices[1].target.files.clear()
+
+    devices[1].before_run = wipe_before_third_run
+    assert run().rounds[3].devices[1].values_from == "snapshot"
+
+
+def test_a_long_absence_is_ended_by_a_snapshot_once_that_is_smaller(run, devices, bundle):
+    """Two probes a round missed over enough rounds outweigh the values themselves."""
+    missed = 4 * bundle.manifest.lora.parameters // 12 // 24 + 1
+
+    def fail_at_first():
+        if 2 <= devices[1].runs <= 1 + missed:
+            raise DeviceError("away", device="two")
+
+    devices[1].before_run = fail_at_first
+    result = run(rounds=missed + 3, probes=48, evaluate_every=100, batch=1)
+    returned = result.rounds[missed + 2].devices[1]
+    assert returned.values_from == "snapshot"
+    assert returned.bytes_down < 12 * 24 * (missed + 1) + 24 * 8 + 24 * 8
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 3])
+@pytest.mark.parametrize("rounds_before", [0, 1, 3])
+def test_an_interrupted_run_continues_to_the_same_values(
+    run, bundle, tmp_path, rounds_before, checkpoint_every
+):
+    def kill(record):
+        if record.round == rounds_before:
+            raise Killed
+
+    uninterrupted = run(out="whole", checkpoint_every=checkpoint_every)
+    fleet = [TorchDevice("one", bundle), TorchDevice("two", bundle)]
+    with pytest.raises(Killed):
+        run(fleet=fleet, checkpoint_every=checkpoint_every, on_round=kill)
+    with (tmp_path / "run" / "rounds.jsonl").open("a") as log:
+        log.write('{"round": 1, "los')  # torn by the crash
+    resumed = run(fleet=fleet, checkpoint_every=checkpoint_every)
+    assert resumed.values.tobytes() == uninterrupted.values.tobytes()
+    assert [r.values_sha256 for r in resumed.rounds] == [
+        r.values_sha256 for r in uninterrupted.rounds
+    ]
+    assert resumed.rounds[-1].devices[0].values_from == "updates"
+    assert replay(tmp_path / "run").tobytes() == resumed.values.tobytes()
+
+
+def test_a_run_continues_on_fresh_devices(run, bundle):
+    uninterrupted = run(out="whole")
+
+    def kill(record):
+        if record.round == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(on_round=kill)
+    fleet = [TorchDevice("one", bundle), TorchDevice("two", bundle)]
+    resumed = run(fleet=fleet)
+    assert resumed.values.tobytes() == uninterrupted.values.tobytes()
+    assert resumed.rounds[3].devices[0].values_from == "snapshot"
+
+
+def test_a_finished_run_is_not_run_again(run, devices):
+    values = run().values
+    runs = devices[0].runs
+    assert run().values.tobytes() == values.tobytes()
+    assert devices[0].runs == runs
+
+
+def test_another_configuration_does_not_continue_the_run(run):
+    run()
+    with pytest.raises(TrainingError, match=r"epsilon 0\.01, now 0\.02"):
+        run(epsilon=0.02)
+
+
+def test_a_changed_log_is_noticed(run, tmp_path):
+    run()
+    path = tmp_path / "run" / "rounds.jsonl"
+    lines = path.read_text().splitlines()
+    record = json.loads(lines[2])
+    record["devices"][0]["slopes"][0] *= 1.5
+    path.write_text("\n".join([*lines[:2], json.dumps(record), *lines[3:]]) + "\n")
+    with pytest.raises(TrainingError, match="round 2 replayed"):
+        replay(tmp_path / "run")
+
+
+@pytest.mark.parametrize("line", ["nonsense", '{"round": 2}'])
+def test_a_malformed_log_is_refused(run, tmp_path, line):
+    run()
+    path = tmp_path / "run" / "rounds.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], line, *lines[3:]]) + "\n")
+    with pytest.raises(TrainingError, match="line 3 of the log"):
+        run()
+
+
+def test_a_missing_round_is_noticed(run, tmp_path):
+    run()
+    path = tmp_path / "run" / "rounds.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], *lines[3:]]) + "\n")
+    with pytest.raises(TrainingError, match="line 3 of the log is round 3"):
+        run()
+
+
+def test_the_adapters_hold_the_final_values(run, bundle, tmp_path):
+    values = run().values
+    manifest = bundle.manifest
+    stored = read_adapter_values(
+        tmp_path / "run" / "adapter.gguf", manifest.architecture, manifest.lora
+    )
+    assert stored.tobytes() == values.tobytes()
+    saved = load_file(tmp_path / "run" / "adapter" / "adapter_model.safetensors")
+    assert manifest.lora.flatten(saved).tobytes() == values.tobytes()
+
+
+def test_the_tables_tell_the_run(run, tmp_path):
+    result = run()
+    rounds = pd.read_parquet(tmp_path / "run" / "rounds.parquet")
+    assert rounds["round"].tolist() == [0, 1, 2, 3, 4]
+    assert rounds["held_out_loss"].notna().tolist() == [True, False, True, False, True]
+    probes = pd.read_parquet(tmp_path / "run" / "probes.parquet")
+    assert probes["seed"].tolist() == [seed for r in result.rounds for seed in r.seeds]
+    assert probes.groupby("target").size().to_dict() == {"one": 12, "two": 12}
+
+
+def test_without_held_out_examples_nothing_is_evaluated(run, task):
+    data, _ = task
+    result = run(given=TrainingData(data.examples))
+    assert all(record.evaluation is None for record in result.rounds)
+
+
+def test_a_target_given_twice_is_refused(run, bundle):
+    with pytest.raises(TrainingError, match="one is given twice"):
+        run(fleet=[TorchDevice("one", bundle), TorchDevice("one", bundle)])
+
+
+def test_fewer_probes_than_devices_leave_the_last_ones_idle(run, devices):
+    result = run(probes=1)
+    assert [device.target for device in result.rounds[-1].devices] == ["one"]
+    assert devices[1].runs == 0

@@ -1,0 +1,204 @@
+"""A device that probes exactly, in memory: the same interface as an installed native runner."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM
+
+from android_harness.errors import RunnerFailedError
+from android_harness.job import EvaluateTask, Loss, ProbeTask, Task, VerbalizerLoss
+from android_harness.records import EvaluationRecord, LoadRecord, ProbeRecord, Record
+from android_harness.target import CommandResult, Target
+from exporters.gguf.adapter import read_adapter_values
+from exporters.lora.directions import direction
+from exporters.manifest import Bundle
+
+
+class MemoryTarget(Target):
+    """A target whose files are a dictionary."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.workspace = PurePosixPath("/memory")
+        self.files: dict[str, bytes] = {}
+        self.pushed_bytes = 0
+
+    def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
+        raise NotImplementedError
+
+    def push(
+        self,
+        local: Path,
+        remote: PurePosixPath,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.files[str(remote)] = local.read_bytes()
+        self.pushed_bytes += local.stat().st_size
+
+    def pull(self, remote: PurePosixPath, local: Path) -> None:
+        local.write_bytes(self.files[str(remote)])
+
+    def close(self) -> None:
+        pass
+
+
+class TorchDevice:
+    """Evaluates the bundle's source model with LoRA in float32.
+
+    `before_run` is called first in every run and may raise; `change` may alter its records.
+    """
+
+    def __init__(self, name: str, bundle: Bundle) -> None:
+        self.target = MemoryTarget(name)
+        self.bundle = bundle
+        self.before_run: Callable[[], None] = lambda: None
+        self.change: Callable[[list[Record]], list[Record]] = lambda records: records
+        self.runs = 0
+        self._model = AutoModelForCausalLM.from_pretrained(bundle.manifest.source).float().eval()
+        self._layout = bundle.manifest.lora
+        self._values = torch.zeros(self._layout.parameters)
+        for layer in self._layout.layers:
+            for name_in_layer, module in self._model.model.layers[layer].named_modules():
+                self._adapt(layer, name_in_layer.rpartition(".")[2], module)
+
+    def state_path(self, name: str) -> str:
+        return str(self.target.workspace / "state" / name)
+
+    def run(
+        self,
+        *,
+        examples: Path,
+        tasks: Sequence[Task],
+        loss: Loss | None = None,
+        threads: int,
+        lora_values: str | None = None,
+        updates: Sequence[tuple[int, float]] = (),
+        lora_values_out: str | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Record]:
+        self.runs += 1
+        self.before_run()
+        values = self._load(lora_values)
+        for seed, coefficient in updates:
+            values += np.float32(coefficient) * direction(seed, len(values))
+        if lora_values_out is not None:
+            self.target.files[lora_values_out] = values.tobytes()
+        lines = [json.loads(line) for line in examples.read_text().splitlines()]
+        records: list[Record] = [_load_record(values)]
+        for number, task in enumerate(tasks):
+            batch = [lines[line] for line in task.batch]
+            if isinstance(task, ProbeTask):
+                records += self._probes(number, task, batch, values, loss)
+            elif isinstance(task, EvaluateTask):
+                records.append(self._evaluation(number, batch, values, loss))
+        return self.change(records)
+
+    def _load(self, path: str | None) -> np.ndarray:
+        if path is None:
+            manifest = self.bundle.manifest
+            return read_adapter_values(self.bundle.adapter, manifest.architecture, manifest.lora)
+        content = self.target.files.get(path)
+        if content is None:
+            raise RunnerFailedError(
+                "no such file", device=self.target.name, phase="lora_values", file=path
+            )
+        return np.frombuffer(content, dtype="<f4").copy()
+
+    def _probes(
+        self,
+        number: int,
+        task: ProbeTask,
+        batch: list[dict[str, list[int]]],
+        values: np.ndarray,
+        loss: Loss | None,
+    ) -> list[Record]:
+        records: list[Record] = []
+        for seed in task.seeds:
+            step = np.float32(task.epsilon) * direction(seed, len(values))
+            central = task.estimator == "central"
+            plus = self._loss(batch, values + step, loss)[0]
+            minus = self._loss(batch, values - step if central else values, loss)[0]
+            slope = (plus - minus) / (task.epsilon * (2 if central else 1))
+            records.append(
+                ProbeRecord(
+                    event="probe",
+                    task=number,
+                    seed=seed,
+                    slope=slope,
+                    loss_plus=plus,
+                    loss_minus=minus,
+                )
+            )
+        return records
+
+    def _evaluation(
+        self, number: int, batch: list[dict[str, list[int]]], values: np.ndarray, loss: Loss | None
+    ) -> Record:
+        mean, predictions, positions = self._loss(batch, values, loss)
+        return EvaluationRecord(
+            event="evaluation",
+            task=number,
+            loss=mean,
+            positions=positions,
+            predictions=tuple(predictions),
+            wall_ns=1,
+            cpu_ns=1,
+        )
+
+    def _loss(
+        self, batch: list[dict[str, list[int]]], values: np.ndarray, loss: Loss | None
+    ) -> tuple[float, list[int], int]:
+        """Mean loss, predictions (under a verbalizer), positions."""
+        self._values = torch.from_numpy(values)
+        longest = max(len(example["tokens"]) for example in batch)
+        tokens = torch.zeros(len(batch), longest, dtype=torch.long)
+        targets = torch.full((len(batch), longest), -100)
+        for row, example in enumerate(batch):
+            tokens[row, : len(example["tokens"])] = torch.tensor(example["tokens"])
+            targets[row, : len(example["targets"])] = torch.tensor(example["targets"])
+        with torch.no_grad():
+            logits = self._model(input_ids=tokens).logits[targets != -100].double()
+        wanted = targets[targets != -100]
+        if not isinstance(loss, VerbalizerLoss):
+            mean = torch.nn.functional.cross_entropy(logits, wanted)
+            return float(mean), [], len(wanted)
+        labels = torch.tensor(loss.tokens)
+        logits = logits[:, labels]
+        classes = (wanted[:, None] == labels).int().argmax(1)
+        mean = torch.nn.functional.cross_entropy(logits, classes)
+        return float(mean), labels[logits.argmax(1)].tolist(), len(wanted)
+
+    def _adapt(self, layer: int, name: str, module: torch.nn.Module) -> None:
+        pair = {t.matrix: t for t in self._layout.tensors if (t.layer, t.module) == (layer, name)}
+        if not pair:
+            return
+        scale = self._layout.alpha / self._layout.rank
+
+        def add_lora(
+            _: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor
+        ) -> torch.Tensor:
+            a, b = (self._values[pair[m].slice].reshape(pair[m].shape) for m in ("A", "B"))
+            return output + scale * (inputs[0] @ a.T @ b.T)
+
+        module.register_forward_hook(add_lora)
+
+
+def _load_record(values: np.ndarray) -> LoadRecord:
+    return LoadRecord(
+        event="load",
+        backend="torch",
+        threads=1,
+        cpu_mask=None,
+        parameters=len(values),
+        weight_bytes=1,
+        wall_ns=1,
+        cpu_ns=1,
+        lora_sha256=hashlib.sha256(values.astype("<f4").tobytes()).hexdigest(),
+    )

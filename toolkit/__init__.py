@@ -1,0 +1,1 @@
+"""The server side of FwdLLM and the `fwdllm` command line."""

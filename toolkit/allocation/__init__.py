@@ -1,0 +1,1 @@
+"""How many probes each device runs in a round."""

@@ -1,0 +1,1 @@
+"""The `fwdllm` command line: one file per command."""

@@ -1,0 +1,53 @@
+"""`fwdllm`: the commands in the order in which a user meets them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from exporters.errors import FwdllmError
+from toolkit.cli import (
+    allocate,
+    bench,
+    demo,
+    devices,
+    doctor,
+    export,
+    profile,
+    push,
+    report,
+    runner,
+    train,
+)
+from toolkit.cli.console import err, print_error
+
+app = typer.Typer(
+    help="Federated LLM fine-tuning on phones with forward passes only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("doctor")(doctor.doctor)
+app.add_typer(export.app, name="export")
+app.add_typer(runner.app, name="runner")
+app.command("devices")(devices.devices)
+app.command("push")(push.push)
+app.command("bench")(bench.bench)
+app.command("profile")(profile.profile)
+app.command("allocate")(allocate.allocate)
+app.command("train")(train.train)
+app.command("report")(report.report)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """The entry point: expected failures become a message and exit code 1."""
+    try:
+        app()
+    except FwdllmError as error:
+        print_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(130)

@@ -1,0 +1,38 @@
+"""`fwdllm devices`: what each target is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from toolkit.cli.console import out, print_json
+from toolkit.cli.options import JsonOption
+
+
+def devices(
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target", help="local, adb:SERIAL or adb-tcp:HOST:PORT; local when absent."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the facts of each target, as the device itself reports them."""
+    from android_harness.device_facts import read_device_facts
+    from android_harness.open_target import open_target
+
+    facts = {}
+    for spec in target or ["local"]:
+        with open_target(spec) as opened:
+            facts[spec] = read_device_facts(opened)
+    if json:
+        print_json({spec: fact.model_dump(mode="json") for spec, fact in facts.items()})
+        return
+    for spec, fact in facts.items():
+        table = Table(title=spec, show_header=False, title_justify="left")
+        for name, value in fact.model_dump().items():
+            table.add_row(name, "unknown" if value is None else str(value))
+        out.print(table)

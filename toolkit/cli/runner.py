@@ -1,0 +1,40 @@
+"""`fwdllm runner`: the native runner's binary."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from toolkit.cli.console import err, out, print_json
+from toolkit.cli.options import JsonOption
+
+app = typer.Typer(help="Build the native runner.", no_args_is_help=True)
+
+
+@app.callback()
+def _commands() -> None:
+    """The runner evaluates perturbed LoRA on the device; it is built from the ggml sources."""
+
+
+@app.command("build")
+def build(
+    abi: Annotated[
+        str | None, typer.Option(help="x86_64 or arm64-v8a; this machine's when absent.")
+    ] = None,
+    test: Annotated[bool, typer.Option("--test", help="Also run the runner's ctest.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Compile the runner, or do nothing when this version is already built."""
+    from android_harness.runner_build import build_runner, host_abi, test_runner
+
+    def show(line: str) -> None:
+        err.print(line.rstrip(), highlight=False, markup=False)
+
+    binary = build_runner(abi, on_output=show)
+    if test:
+        test_runner(on_output=show)
+    if json:
+        print_json({"abi": abi or host_abi(), "runner": str(binary)})
+    else:
+        out.print(f"runner for {abi or host_abi()}: {binary}", highlight=False, soft_wrap=True)
