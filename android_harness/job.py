@@ -73,7 +73,7 @@ class TimeTask(Probing):
 
 
 class EvaluateTask(Part):
-    """The loss, and under a verbalizer the predicted labels, of examples; an `evaluation` record."""
+    """Evaluate examples: loss and predicted tokens, in an `evaluation` record."""
 
     kind: Literal["evaluate"] = "evaluate"
     batch: tuple[NonNegativeInt, ...] = Field(min_length=1)

@@ -90,7 +90,7 @@ class EvaluationRecord(Part):
 
 
 class MemoryRecord(Part):
-    """From /proc/self/status after a task; `vm_hwm_bytes` is the peak so far, kept by the kernel."""
+    """Of /proc/self/status after a task; `vm_hwm_bytes` is the peak so far, kept by the kernel."""
 
     event: Literal["memory"]
     task: int

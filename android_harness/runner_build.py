@@ -98,6 +98,12 @@ def build_runner(abi: str | None = None, *, on_output: OutputFunction | None = N
         if not runner.is_file():
             folder = _configure(abi, on_output, tests=False)
             _build(folder, on_output, target="fwdllm-runner")
+            if runner_path(abi) != runner:
+                raise RunnerBuildError(
+                    "the runner's sources changed while they were compiled",
+                    remedy="build again",
+                    file=RUNNER_SOURCES,
+                )
             _install(folder / "bin" / "fwdllm-runner", runner)
     return runner
 

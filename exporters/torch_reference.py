@@ -14,7 +14,9 @@ from exporters.float32_layers import float32_layers
 from exporters.lora.attach import lora_parameters
 from exporters.lora.layout import LoraLayout, LoraTensor, parse_peft_name
 
-_HEAD_ROWS = 4096  # rows of the output matrix in float32 at once
+# Vocabularies are large; these bound what of the output matrix and the logits is held at once.
+_HEAD_ROWS = 4096
+_POSITIONS = 16
 
 
 class TorchReference:
@@ -75,10 +77,16 @@ class TorchReference:
                 substitutes,
                 kwargs={"input_ids": self._inputs, "use_cache": False},
             ).last_hidden_state
-        logits = _logits(states, self._head)
-        return nn.functional.cross_entropy(logits.flatten(0, 1), self._targets.flatten())
+        targets = self._targets.flatten()
+        losses = [
+            nn.functional.cross_entropy(_logits(some, self._head), expected, reduction="sum")
+            for some, expected in zip(
+                states.flatten(0, 1).split(_POSITIONS), targets.split(_POSITIONS), strict=True
+            )
+        ]
+        return torch.stack(losses).sum() / len(targets)
 
 
 def _logits(states: torch.Tensor, head: nn.Linear) -> torch.Tensor:
-    """float32 [sequences, tokens, vocabulary], without a float32 copy of the whole head."""
+    """float32 [positions, vocabulary], without a float32 copy of the whole head."""
     return torch.cat([states @ rows.float().T for rows in head.weight.split(_HEAD_ROWS)], dim=-1)

@@ -135,7 +135,7 @@ def _torch_stage(
     report("load", 0, 1)
     model = source.load_model()
     report("load", 1, 1)
-    matrix_type = {"f32": MatrixType.F32, "f16": MatrixType.F16}.get(quantization)
+    matrix_types = {"f32": MatrixType.F32, "f16": MatrixType.F16}
     writer = gguf.GGUFWriter(path, GGUF_ARCHITECTURES[source.architecture.family])
     try:
         name = Path(source.name).name
@@ -145,7 +145,7 @@ def _torch_stage(
             writer,
             model,
             source.architecture,
-            matrix_type or checkpoint_type(model),
+            matrix_types.get(quantization, checkpoint_type(model)),
             lambda done, total: report("write", done, total),
         )
     finally:

@@ -167,7 +167,10 @@ def _problem(config: Any) -> str | None:
     if config.get("bias", "none") != "none":
         return f"trained biases (bias={config['bias']!r})"
     targets = config.get("target_modules")
-    foreign = set(targets) - set(TARGET_MODULES) if isinstance(targets, list) else set()
+    named = (
+        {str(each).rpartition(".")[2] for each in targets} if isinstance(targets, list) else set()
+    )
+    foreign = named - set(TARGET_MODULES)
     if foreign:
         return f"LoRA on {', '.join(sorted(foreign))}"
     rank, alpha = config.get("r"), config.get("lora_alpha")

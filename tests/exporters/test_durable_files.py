@@ -19,9 +19,7 @@ from exporters.durable_files import (
 
 @settings(max_examples=20)
 @given(content=st.binary(max_size=4096))
-def test_content_and_hash_survive(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_content_and_hash_survive(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("files") / "deeper" / "file"
     write_atomically(path, content)
     assert path.read_bytes() == content

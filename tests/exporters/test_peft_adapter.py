@@ -173,7 +173,5 @@ def test_an_adapter_that_lacks_tensors_of_its_configuration_is_refused(
     folder = save_peft(llama_folder, tmp_path / "adapter")
     _edit_config(target_modules=["q_proj", "v_proj", "k_proj"])(folder)
     with pytest.raises(ExportError, match="configuration"):
-        export_gguf(
-            str(llama_folder), tmp_path / "bundle", lora=LoraRequest(peft_folder=folder)
-        )
+        export_gguf(str(llama_folder), tmp_path / "bundle", lora=LoraRequest(peft_folder=folder))
     assert not (tmp_path / "bundle").exists()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exporters.lora.directions import direction, draw_seeds
 from toolkit.forward_gradient import apply_update, exact_norm, forward_gradient
-from toolkit.server_update import SgdStep, TrustRatioStep, coefficients
+from toolkit.server_update import RoundState, SgdStep, TrustRatioStep, coefficients
 
 PARAMETERS = 50
 
@@ -65,20 +65,36 @@ def test_the_norm_does_not_depend_on_the_order_of_summation(order):
     assert exact_norm(scale[list(order)]) == exact_norm(scale)
 
 
+def state(round_number=1, rounds=4, probes=16, parameters=1600, values=9.0, gradient=3.0):
+    return RoundState(round_number, rounds, probes, parameters, values, gradient)
+
+
 @given(st.integers(1, 20), st.floats(0.01, 100), st.floats(0.01, 100))
 def test_a_trust_ratio_step_is_a_share_of_the_values_norm(round_number, values, gradient):
-    rule = TrustRatioStep(ratio=0.1)
-    length = rule.length(round_number=round_number, rounds=20, values=values, gradient=gradient)
+    at = state(round_number, 20, values=values, gradient=gradient)
     share = 0.1 * (1 - (round_number - 1) / 20)
-    assert length * gradient == pytest.approx(share * values)
+    assert TrustRatioStep(ratio=0.1).length(at) * gradient == pytest.approx(share * values)
+
+
+def test_the_usual_step_grows_with_the_root_of_the_probes():
+    few, many = (TrustRatioStep().length(state(probes=n)) for n in (4, 16))
+    assert many == pytest.approx(2 * few)
+
+
+@pytest.mark.parametrize("annealing", ["linear", "none"])
+def test_the_usual_steps_of_a_long_run_cannot_stretch_the_values_beyond_two(annealing):
+    rule = TrustRatioStep(annealing=annealing)
+    squares = 0.0
+    for number in range(1, 1001):
+        at = state(number, 1000, probes=1600)
+        squares += (rule.length(at) * at.gradient_norm / at.values_norm) ** 2
+    assert np.exp(squares / 2) == pytest.approx(2.0, rel=0.01)
 
 
 def test_without_any_slope_nothing_moves():
-    rule = TrustRatioStep()
-    assert rule.length(round_number=1, rounds=2, values=1.0, gradient=0.0) == 0.0
+    assert TrustRatioStep().length(state(gradient=0.0)) == 0.0
 
 
 def test_sgd_anneals_its_rate_linearly():
-    rule = SgdStep(rate=0.4)
-    rates = [rule.length(round_number=r, rounds=4, values=9.0, gradient=9.0) for r in range(1, 5)]
+    rates = [SgdStep(rate=0.4).length(state(number)) for number in range(1, 5)]
     assert rates == pytest.approx([0.4, 0.3, 0.2, 0.1])

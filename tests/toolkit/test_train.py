@@ -20,7 +20,7 @@ from toolkit.data.table import read_rows
 from toolkit.data.verbalizer import make_verbalizer
 from toolkit.errors import AllDevicesFailedError, TrainingError
 from toolkit.forward_gradient import values_sha256
-from toolkit.server_update import SgdStep, TrustRatioStep
+from toolkit.server_update import SgdStep
 from toolkit.training.contract import TrainingConfig
 from toolkit.training.replay import replay
 from toolkit.training.run_folder import RunFolder
@@ -71,8 +71,7 @@ def run(task, bundle, devices, tmp_path):
 
 
 def test_the_loss_goes_down_and_the_classes_are_learnt(run):
-    step = TrustRatioStep(ratio=0.2)
-    result = run(rounds=25, probes=24, batch=8, evaluate_every=25, update=step)
+    result = run(rounds=25, probes=24, batch=8, evaluate_every=25)
     start, end = result.rounds[0].evaluation, result.rounds[-1].evaluation
     assert end.loss < 0.5 * start.loss
     assert end.accuracy == 1.0

@@ -41,8 +41,8 @@ def bench(
     from exporters.manifest import Bundle
     from toolkit.cli.fleet import folder_of, installed
 
-    loaded = Bundle(bundle)
     arms = arms_of(integers(batch), integers(tokens), integers(directions), names(estimator))
+    loaded = Bundle(bundle)
 
     def measure(spec: str, on_progress: OnProgress) -> dict[str, object]:
         folder = out_folder if len(target) == 1 else out_folder / folder_of(spec)

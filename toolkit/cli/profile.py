@@ -38,16 +38,18 @@ def tables(fitted: Profile) -> list[Table]:
     for backend in fitted.backends:
         reasons = f" ({', '.join(backend.reasons)})" if backend.reasons else ""
         table = Table(
-            "batch",
-            "tokens",
-            "at once",
+            "B",
+            "T",
+            "K",
             "estimator",
-            "s per probe, measured [95 % CI]",
-            "n",
+            "s/probe",
+            "95 % CI",
             "modelled",
             "peak MB",
             title=f"{fitted.target}, {backend.backend}: {backend.verdict}{reasons}",
             title_justify="left",
+            caption="batch B, tokens T, directions at once K; measured, but for `modelled`",
+            caption_justify="left",
         )
         for arm in backend.arms:
             seconds = arm.seconds_per_probe
@@ -62,8 +64,8 @@ def tables(fitted: Profile) -> list[Table]:
                 str(arm.tokens),
                 str(arm.directions_per_pass),
                 arm.estimator,
-                f"{seconds.value:.3g} [{seconds.low:.3g}, {seconds.high:.3g}]",
-                str(arm.repetitions),
+                f"{seconds.value:.3g}",
+                f"{seconds.low:.3g} to {seconds.high:.3g}",
                 f"{modelled:.3g}",
                 f"{arm.peak_memory_bytes / 1e6:.1f}",
             )

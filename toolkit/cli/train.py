@@ -35,7 +35,9 @@ def train(
     held_out_data: Annotated[
         Path | None, typer.Option(help="The file of those rows; else they are taken from --data.")
     ] = None,
-    examples: Annotated[int | None, typer.Option(min=1, help="The most rows to learn from.")] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="The most rows to learn from; all when absent.")
+    ] = None,
     template: Annotated[
         str, typer.Option(help="Prompt around {text} that the label follows.")
     ] = "{text}\nTopic:",

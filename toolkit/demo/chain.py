@@ -25,6 +25,7 @@ from toolkit.data.task import TextSource, load_task
 from toolkit.demo.corpus import labelled
 from toolkit.demo.model import make_model
 from toolkit.report.page import write_report
+from toolkit.server_update import TrustRatioStep
 from toolkit.training.contract import TrainingConfig
 from toolkit.training.setup import TrainingData
 from toolkit.training.train import TrainingResult, train
@@ -34,7 +35,17 @@ _HELD_OUT = 200
 _MAX_TOKENS = 24
 _SAMPLE_MS = 200  # averages over the stops that slow the fake phone down
 _SLOWDOWN = 3.0  # of the fake phone, so that the allocation has a choice
-_CONFIG = {"rounds": 40, "probes": 64, "batch": 16, "epsilon": 1e-2, "evaluate_every": 5}
+# Few parameters, many probes and a large alpha: a forward gradient of N probes over p parameters
+# has a cosine of about sqrt(N/p) with the gradient, and the demo has a minute.
+_LORA = LoraRequest(rank=2, alpha=32.0, targets=("q_proj", "v_proj"), layers="last:2")
+_CONFIG = TrainingConfig(
+    rounds=40,
+    probes=128,
+    batch=32,
+    epsilon=1e-2,
+    update=TrustRatioStep(ratio=0.2),
+    evaluate_every=5,
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +82,8 @@ def run_demo(
     _write_corpus(data)
 
     on_step("exporting a q8_0 GGUF bundle with a fresh LoRA")
-    lora = LoraRequest(rank=4, alpha=8.0, targets=("q_proj", "v_proj"))
     bundle = export_gguf(
-        str(model), out / "bundle", quantization="q8_0", lora=lora, on_progress=on_progress
+        str(model), out / "bundle", quantization="q8_0", lora=_LORA, on_progress=on_progress
     )
 
     with FakePhone(slowdown=_SLOWDOWN) as phone, open_target("local") as local:
@@ -91,16 +101,15 @@ def _measure_and_train(
     on_step: Callable[[str], None],
     on_progress: Callable[[str, int, int], None],
 ) -> DemoResult:
-    config = TrainingConfig.model_validate(_CONFIG)
     profiles, samples, profile_paths = [], [], []
     for name, runner in zip(("local", "fake-phone"), runners, strict=True):
         on_step(f"timing perturbed inference on {runner.target.name}")
         folder = _removed(out / f"samples-{name}")
         run_sweep(
             runner,
-            arms_of([4, config.batch], [_MAX_TOKENS], [1, 8], ["central"]),
+            arms_of([8, _CONFIG.batch], [_MAX_TOKENS // 2, _MAX_TOKENS], [1, 8], ["central"]),
             folder,
-            threads=config.threads,
+            threads=_CONFIG.threads,
             minimum_ms=_SAMPLE_MS,
             on_progress=lambda arm, done, total: on_progress("sweep", done, total),
         )
@@ -110,18 +119,18 @@ def _measure_and_train(
         profiles.append(profile)
         profile_paths.append(out / f"profile-{name}.json")
 
-    on_step(f"allocating {config.probes} probes over the two devices")
+    on_step(f"allocating {_CONFIG.probes} probes over the two devices")
     allocation = allocate(
         profiles,
-        probes=config.probes,
-        batch=config.batch,
+        probes=_CONFIG.probes,
+        batch=_CONFIG.batch,
         tokens=_MAX_TOKENS,
         directions_per_pass=(1, 8),
         now=datetime.now(UTC),
     )
     allocation.write(out / "allocation.json")
 
-    on_step(f"training for {config.rounds} rounds: seeds go down, slopes come up")
+    on_step(f"training for {_CONFIG.rounds} rounds: seeds go down, slopes come up")
     task = load_task(
         TextSource(data, ["text"], "topic"),
         load_tokenizer(bundle),
@@ -134,10 +143,10 @@ def _measure_and_train(
         runners,
         bundle=bundle,
         data=TrainingData(task.examples, task.held_out),
-        config=config.model_copy(update={"loss": task.loss}),
+        config=_CONFIG.model_copy(update={"loss": task.loss}),
         out=run,
         allocation=allocation,
-        on_round=lambda record: on_progress("rounds", record.round, config.rounds),
+        on_round=lambda record: on_progress("rounds", record.round, _CONFIG.rounds),
     )
 
     on_step("writing the report")

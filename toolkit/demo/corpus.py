@@ -1,4 +1,4 @@
-"""A made-up news corpus of four topics: enough structure to learn, small enough to make in place."""
+"""A made-up news corpus of four topics, with just enough structure to learn."""
 
 from __future__ import annotations
 

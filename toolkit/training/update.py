@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolkit.forward_gradient import Values, exact_norm, forward_gradient
-from toolkit.server_update import coefficients
+from toolkit.server_update import RoundState, coefficients
 from toolkit.training.contract import TrainingConfig
 
 
@@ -37,10 +37,14 @@ def plan_update(
     gradient_norm = exact_norm(forward_gradient(seeds, slopes, len(values)))
     values_norm = exact_norm(values)
     length = config.update.length(
-        round_number=round_number,
-        rounds=config.rounds,
-        values=values_norm,
-        gradient=gradient_norm,
+        RoundState(
+            round_number=round_number,
+            rounds=config.rounds,
+            probes=len(seeds),
+            parameters=len(values),
+            values_norm=values_norm,
+            gradient_norm=gradient_norm,
+        )
     )
     return Update(
         seeds=tuple(seeds),

@@ -1,0 +1,71 @@
+"""What the commands do with bad input: a message with a remedy and an exit code, no traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from exporters.errors import FwdllmError
+from toolkit.cli.app import app
+
+
+def refused(*arguments: object) -> FwdllmError:
+    """The expected failure that a command ends in."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert isinstance(result.exception, FwdllmError), result.output
+    return result.exception
+
+
+def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
+    error = refused("push", tmp_path / "absent", "--target", "local")
+    assert "manifest" in str(error) and str(tmp_path / "absent") in str(error)
+
+
+def test_a_bad_target_names_the_forms(tmp_path: Path) -> None:
+    assert "adb-tcp:HOST:PORT" in str(refused("devices", "--target", "usb:1"))
+
+
+def test_a_model_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    error = refused("export", "gguf", tmp_path / "absent.gguf", "--out", tmp_path / "bundle")
+    assert error.file == tmp_path / "absent.gguf"
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_report_on_a_foreign_file_says_what_it_takes(tmp_path: Path) -> None:
+    foreign = tmp_path / "notes.json"
+    foreign.write_text("[]")
+    error = refused("report", foreign, "--out", tmp_path / "report.html")
+    assert error.file == foreign and "fwdllm" in error.remedy
+
+
+def test_an_old_profile_is_refused_with_its_fields(tmp_path: Path) -> None:
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"schema_version": 1, "target": "local"}')
+    error = refused("allocate", profile, "--probes", 4, "--out", tmp_path / "allocation.json")
+    assert "capability profile" in str(error) and error.file == profile
+
+
+@pytest.mark.parametrize(
+    "option", [("--batch", "0"), ("--tokens", "x"), ("--directions", ""), ("--estimator", ",")]
+)
+def test_malformed_lists_are_usage_errors(tmp_path: Path, option: tuple[str, str]) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    arguments = ["bench", str(tmp_path), "--target", "local", "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, [*arguments, *option]).exit_code == 2
+
+
+def test_the_process_prints_message_and_remedy_and_exits_with_1(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "from toolkit.cli.app import main; main()", "devices"]
+        + ["--target", "adb-tcp:127.0.0.1:1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "error:" in run.stderr and "remedy:" in run.stderr
+    assert "Traceback" not in run.stderr
