@@ -81,7 +81,7 @@ def random_weights(shape: Shape, seed: int = 0) -> dict[str, NDArray[np.float32]
         weights[f"{block}.ffn_norm.weight"] = vector(shape.width, 1)
         for module, name in MODULES.items():
             weights[f"{block}.{name}.weight"] = matrix(*shape.linear(module))
-            if shape.biases and module in ("q_proj", "k_proj", "v_proj"):
+            if shape.biases and (shape.architecture == "llama" or module in "q_proj k_proj v_proj"):
                 weights[f"{block}.{name}.bias"] = vector(shape.linear(module)[0], 0)
     weights["output_norm.weight"] = vector(shape.width, 1)
     if not shape.tied:

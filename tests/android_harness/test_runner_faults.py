@@ -11,6 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from android_harness.errors import RunnerFailedError
+from android_harness.job import EvaluateTask, ProbeTask, VerbalizerLoss
+from android_harness.records import EndRecord, ErrorRecord, HelloRecord, parse_records
+from android_harness.runner_build import build_runner
 from tests.android_harness.runner_models import (
     TINY,
     Bench,
@@ -24,11 +29,6 @@ from tests.android_harness.runner_models import (
     write_adapter,
     write_base,
 )
-
-from android_harness.errors import RunnerFailedError
-from android_harness.job import EvaluateTask, ProbeTask, VerbalizerLoss
-from android_harness.records import EndRecord, ErrorRecord, HelloRecord, parse_records
-from android_harness.runner_build import build_runner
 
 pytestmark = pytest.mark.usefixtures("runner_binary")
 

@@ -12,16 +12,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.android_harness.runner_models import (
-    MODULES,
-    TINY,
-    Bench,
-    Shape,
-    make_bench,
-    random_sequences,
-    random_weights,
-    write_base,
-)
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from android_harness.job import EvaluateTask, ProbeTask, TimeTask, VerbalizerLoss
@@ -34,6 +24,16 @@ from android_harness.records import (
     SampleRecord,
 )
 from exporters.lora.directions import direction
+from tests.android_harness.runner_models import (
+    MODULES,
+    TINY,
+    Bench,
+    Shape,
+    make_bench,
+    random_sequences,
+    random_weights,
+    write_base,
+)
 
 pytestmark = pytest.mark.usefixtures("runner_binary")
 

@@ -10,6 +10,11 @@ from rich.table import Table
 from toolkit.cli.console import out, print_json
 from toolkit.cli.options import JsonOption
 
+# Of the dozens of flags that a processor lists, those that decide the speed of quantized matmuls.
+_TELLING_FEATURES = frozenset(
+    "asimddp asimdhp i8mm sve sve2 bf16 avx2 fma avx512f avx512_vnni avx512_bf16".split()
+)
+
 
 def devices(
     target: Annotated[
@@ -34,5 +39,13 @@ def devices(
     for spec, fact in facts.items():
         table = Table(title=spec, show_header=False, title_justify="left")
         for name, value in fact.model_dump().items():
-            table.add_row(name, "unknown" if value is None else str(value))
+            table.add_row(name, _shown(name, value))
         out.print(table)
+
+
+def _shown(name: str, value: object) -> str:
+    if value is None:
+        return "unknown"
+    if name == "cpu_features" and isinstance(value, tuple):
+        value = tuple(feature for feature in value if feature in _TELLING_FEATURES)
+    return " ".join(value) if isinstance(value, tuple) else str(value)

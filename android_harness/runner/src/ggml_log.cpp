@@ -12,8 +12,9 @@ static std::string & last_error() {
 }
 
 static void on_log(ggml_log_level level, const char * text, void *) {
+    if (level != GGML_LOG_LEVEL_WARN && level != GGML_LOG_LEVEL_ERROR) return;
     fputs(text, stderr);
-    if (level != GGML_LOG_LEVEL_ERROR) return;
+    if (level == GGML_LOG_LEVEL_WARN) return;
     last_error() = text;
     while (!last_error().empty() && last_error().back() == '\n') last_error().pop_back();
 }

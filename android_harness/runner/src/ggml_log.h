@@ -1,4 +1,5 @@
-// What ggml says goes to stderr; its last error is kept, because it names the cause of a refusal.
+// ggml's warnings and errors go to stderr; the last error is kept, since it names the cause of a
+// refusal.
 #pragma once
 
 #include <string>

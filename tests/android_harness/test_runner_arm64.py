@@ -1,0 +1,46 @@
+"""The runner for phones, under emulation, when it was built and an emulator is installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import gguf
+import pytest
+
+from android_harness.job import EvaluateTask
+from android_harness.records import EvaluationRecord, LoadRecord, parse_records
+from android_harness.runner_build import host_abi, runner_path
+from tests.android_harness.runner_models import Shape, make_bench, random_sequences
+
+EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+
+
+@pytest.mark.skipif(host_abi() == "arm64-v8a", reason="this machine is an arm64 machine itself")
+@pytest.mark.skipif(EMULATOR is None, reason="qemu-aarch64 is not installed")
+@pytest.mark.parametrize("kind", ["F32", "Q4_0", "Q8_0"])
+def test_arm64_computes_what_this_machine_computes(
+    kind: str, tmp_path: Path, runner_binary: Path
+) -> None:
+    runner = runner_path("arm64-v8a")
+    if not runner.is_file():
+        pytest.skip("not built: fwdllm runner build --abi arm64-v8a")
+    bench = make_bench(tmp_path, Shape(), gguf.GGMLQuantizationType[kind])
+    bench.write_examples(random_sequences([20, 12], bench.shape.vocabulary))
+    updates = [(3, 0.01), (4, -0.02)]
+    task = EvaluateTask(batch=(0, 1))
+    here = bench.run(task, updates=updates)
+    emulated = subprocess.run(
+        [str(EMULATOR), "-cpu", "max", runner, bench.job(task, updates=updates)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    there = parse_records(emulated.stdout, device="emulated")
+    (loss_here,) = (r.loss for r in here if isinstance(r, EvaluationRecord))
+    (loss_there,) = (r.loss for r in there if isinstance(r, EvaluationRecord))
+    assert loss_there == pytest.approx(loss_here, rel=1e-5 if kind == "F32" else 1e-2)
+    (hash_here,) = (r.lora_sha256 for r in here if isinstance(r, LoadRecord))
+    (hash_there,) = (r.lora_sha256 for r in there if isinstance(r, LoadRecord))
+    assert hash_there == hash_here

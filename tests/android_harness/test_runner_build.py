@@ -1,0 +1,144 @@
+"""Building the native runner: what is reused, and what is said when it cannot be built."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from android_harness import runner_build
+from android_harness.runner_build import (
+    RunnerBuildError,
+    build_runner,
+    host_abi,
+    runner_path,
+)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("FWDLLM_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture
+def own_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the C++ sources that a test may change."""
+    copy = tmp_path / "runner"
+    shutil.copytree(runner_build.RUNNER_SOURCES, copy)
+    monkeypatch.setattr(runner_build, "RUNNER_SOURCES", copy)
+    return copy
+
+
+def test_a_built_runner_is_not_built_again(runner_binary: Path) -> None:
+    lines: list[str] = []
+    assert build_runner(on_output=lines.append) == runner_binary == runner_path(host_abi())
+    assert lines == []
+
+
+def test_the_runners_own_tests_pass(runner_binary: Path) -> None:
+    lines: list[str] = []
+    runner_build.test_runner(on_output=lines.append)
+    assert any("100% tests passed" in line for line in lines)
+
+
+def test_a_change_of_any_source_is_another_runner(own_sources: Path) -> None:
+    before = runner_path(host_abi())
+    for file in (own_sources / "CMakeLists.txt", own_sources / "src" / "model.cpp"):
+        file.write_text(file.read_text() + "\n")
+        after = runner_path(host_abi())
+        assert after != before
+        before = after
+    (own_sources / "tests" / "check.h").write_text("")  # not part of the binary
+    assert runner_path(host_abi()) == before
+
+
+def test_each_abi_has_its_own_runner() -> None:
+    assert runner_path("x86_64") != runner_path("arm64-v8a")
+
+
+def test_an_unknown_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with pytest.raises(RunnerBuildError, match="does not support the processor riscv64"):
+        host_abi()
+
+
+def test_a_missing_cross_compiler_is_named(
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.delenv("ANDROID_NDK_ROOT", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RunnerBuildError, match="no compiler for arm64-v8a") as caught:
+        build_runner("arm64-v8a")
+    assert "ANDROID_NDK_ROOT" in caught.value.remedy
+    assert "g++-aarch64-linux-gnu" in caught.value.remedy
+
+
+def test_a_folder_that_is_no_ndk_is_refused(
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("ANDROID_NDK_ROOT", str(tmp_path))
+    with pytest.raises(RunnerBuildError, match="no CMake toolchain file") as caught:
+        build_runner("arm64-v8a")
+    assert caught.value.file is not None
+
+
+def test_an_abi_without_a_toolchain_is_refused(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    with pytest.raises(RunnerBuildError, match="no way is known to build a runner for x86 "):
+        build_runner("x86")
+
+
+def test_a_machine_without_cmake_is_told_so(
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RunnerBuildError, match="cmake is not installed"):
+        build_runner()
+
+
+def fake_python(folder: Path, lines: str) -> str:
+    """A program that stands in for `python -m pip download ... --dest FOLDER REQUIREMENT`."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{lines}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_failing_download_shows_what_pip_said(
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", fake_python(tmp_path, "echo no such index; exit 3"))
+    lines: list[str] = []
+    with pytest.raises(RunnerBuildError, match="exit code 3:\nno such index"):
+        build_runner(on_output=lines.append)
+    assert lines == ["no such index"]
+
+
+def test_another_distribution_than_the_pinned_one_is_refused(
+    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The value of --dest is the last argument but one.
+    find_dest = "for last; do dest=$previous; previous=$last; done"
+    script = f'{find_dest}; echo x > "$dest/{runner_build.SDIST_NAME}"'
+    monkeypatch.setattr(sys, "executable", fake_python(tmp_path, script))
+    with pytest.raises(RunnerBuildError, match="something else than the llama-cpp-python"):
+        build_runner()
+    assert not list(empty_cache.rglob(runner_build.SDIST_NAME))
+
+
+def test_a_compile_error_is_shown(
+    own_sources: Path, runner_binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real cache, so that ggml's sources need not be fetched for it."""
+    (own_sources / "CMakeLists.txt").write_text('message(FATAL_ERROR "this does not configure")')
+    with pytest.raises(RunnerBuildError, match="this does not configure"):
+        build_runner()
