@@ -132,8 +132,7 @@ def measure(
     for arm in arms:
         wall, cpu = (statistics.median(column) for column in zip(*ours[arm], strict=True))
         base_wall, base_cpu = (
-            statistics.median(column)
-            for column in zip(*theirs[arm.batch, arm.tokens], strict=True)
+            statistics.median(column) for column in zip(*theirs[arm.batch, arm.tokens], strict=True)
         )
         yield {
             "model": model.name,

@@ -50,9 +50,7 @@ def write_random_base(path: Path, shape: Shape, seed: int = 0) -> None:
         blocks = np.empty((rows, columns // _BLOCK, 18), dtype=np.uint8)
         blocks[:, :, :2] = np.frombuffer(_SCALE.tobytes(), dtype=np.uint8)
         blocks[:, :, 2:] = generator.integers(0, 256, size=blocks[:, :, 2:].shape, dtype=np.uint8)
-        writer.add_tensor(
-            name, blocks.reshape(rows, -1), raw_dtype=gguf.GGMLQuantizationType.Q4_0
-        )
+        writer.add_tensor(name, blocks.reshape(rows, -1), raw_dtype=gguf.GGMLQuantizationType.Q4_0)
 
     def add_norm(name: str) -> None:
         writer.add_tensor(name, np.ones(shape.hidden, dtype=np.float32))

@@ -64,9 +64,7 @@ def test_a_sweep_on_this_machine_becomes_a_profile(
 
 
 def test_the_runner_reports_what_the_table_says(installed: InstalledRunner, tmp_path: Path) -> None:
-    run_sweep(
-        installed, ARMS, tmp_path, threads=1, warmup=1, repetitions=1, minimum_ms=0, blocks=1
-    )
+    run_sweep(installed, ARMS, tmp_path, threads=1, warmup=1, repetitions=1, minimum_ms=0, blocks=1)
 
     table = pd.read_parquet(tmp_path / "samples.parquet")
     assert len(table) == 2 * len(ARMS)

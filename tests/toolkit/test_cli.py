@@ -59,9 +59,9 @@ def test_malformed_lists_are_usage_errors(tmp_path: Path, option: tuple[str, str
 
 
 def test_the_process_prints_message_and_remedy_and_exits_with_1(tmp_path: Path) -> None:
+    arguments = ["devices", "--target", "adb-tcp:127.0.0.1:1"]
     run = subprocess.run(
-        [sys.executable, "-c", "from toolkit.cli.app import main; main()", "devices"]
-        + ["--target", "adb-tcp:127.0.0.1:1"],
+        [sys.executable, "-c", "from toolkit.cli.app import main; main()", *arguments],
         capture_output=True,
         text=True,
         check=False,

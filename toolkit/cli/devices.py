@@ -12,16 +12,26 @@ from toolkit.cli.options import JsonOption
 
 # Of the dozens of flags that a processor lists, those that decide the speed of quantized matmuls.
 _TELLING_FEATURES = frozenset(
-    "asimddp asimdhp i8mm sve sve2 bf16 avx2 fma avx512f avx512_vnni avx512_bf16".split()
+    [
+        "asimddp",
+        "asimdhp",
+        "i8mm",
+        "sve",
+        "sve2",
+        "bf16",
+        "avx2",
+        "fma",
+        "avx512f",
+        "avx512_vnni",
+        "avx512_bf16",
+    ]
 )
 
 
 def devices(
     target: Annotated[
         list[str] | None,
-        typer.Option(
-            "--target", help="local, adb:SERIAL or adb-tcp:HOST:PORT; local when absent."
-        ),
+        typer.Option("--target", help="local, adb:SERIAL or adb-tcp:HOST:PORT; local when absent."),
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -66,9 +66,7 @@ def _machine() -> list[Finding]:
             Finding(program, path is not None, path or "", f"install {program} to build the runner")
         )
     runner = runner_path(host_abi())
-    findings.append(
-        Finding("native runner", runner.is_file(), str(runner), "fwdllm runner build")
-    )
+    findings.append(Finding("native runner", runner.is_file(), str(runner), "fwdllm runner build"))
     return findings
 
 

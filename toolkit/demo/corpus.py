@@ -63,6 +63,4 @@ def pretraining_text(count: int, seed: int) -> list[str]:
     fine-tuning starts at chance and has something to learn.
     """
     generator = random.Random(seed)
-    return [
-        f"{text} topic : {generator.choice(TOPICS)}" for text, _ in labelled(count, seed + 1)
-    ]
+    return [f"{text} topic : {generator.choice(TOPICS)}" for text, _ in labelled(count, seed + 1)]
