@@ -1,6 +1,7 @@
 # Every target makes what it needs: the .venv, the installed project and the native runner.
 
 PYTHON ?= python3
+TORCH_PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -34,7 +35,8 @@ clean:
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	# Torch first and alone: once 2.13.0 is there, no other package pulls a CUDA build.
-	$(BIN)/python -m pip install torch==2.13.0
+	# Torch first and alone, so that its build can be chosen: TORCH_PIP_ARGS may name a wheel folder or index
+	# of CPU builds where the default index serves larger CUDA ones.
+	$(BIN)/python -m pip install $(TORCH_PIP_ARGS) torch==2.13.0
 	$(BIN)/python -m pip install -e '.[dev]'
 	touch $@

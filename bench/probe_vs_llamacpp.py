@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--models", default="stories260K,tinyllama-1.1B")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--directions", default="1,4", help="directions at once of the runner")
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--repetitions", type=int, default=2, help="per arm and block")
     options = parser.parse_args()
@@ -108,7 +109,7 @@ def main() -> None:
         Arm(batch, tokens, directions)
         for batch in (1, 4)
         for tokens in (32, 128)
-        for directions in (1, 4)
+        for directions in map(int, options.directions.split(","))
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
