@@ -38,19 +38,19 @@ class AdbTarget(Target):
     Args:
         name: the target as given to --target.
         connect: makes a new authenticated connection.
-        shared: the device offers a single connection (USB).
+        single_connection: the device offers no more than one (USB).
 
     The workspace is the device's `$FWDLLM_WORKSPACE`, or /data/local/tmp/fwdllm.
     """
 
     def __init__(
-        self, name: str, connect: Callable[[], AdbConnection], *, shared: bool = False
+        self, name: str, connect: Callable[[], AdbConnection], *, single_connection: bool = False
     ) -> None:
         self.name = name
         self._connect = connect
         self._idle: list[AdbConnection] = []
         self._lock = threading.Lock()
-        self._turn = threading.Semaphore(1 if shared else 1 << 16)
+        self._turn = threading.Semaphore(1 if single_connection else 1 << 16)
         self._closed = False
         said = self.check(["sh", "-c", f"echo ${{FWDLLM_WORKSPACE:-{_DEFAULT_WORKSPACE}}}"])
         self.workspace = PurePosixPath(said.stdout.decode().strip())
@@ -174,7 +174,7 @@ def open_usb_target(serial: str, *, timeouts: AdbTimeouts) -> AdbTarget:
         except usb1.USBError as error:
             raise DeviceGoneError(f"USB failed: {error}", device=name) from error
 
-    return AdbTarget(name, connect, shared=True)
+    return AdbTarget(name, connect, single_connection=True)
 
 
 def _connected(connection: AdbConnection, keys: list[KeySigner]) -> AdbConnection:

@@ -62,7 +62,7 @@ class TimeTask(Probing):
     """Time probes: a `sample` record per repetition.
 
     A repetition measures `directions_per_pass` new directions, and again as many until it has
-    lasted `minimum_ns`.
+    lasted `minimum_ns`. Under `forward` the first repetition also runs the task's one base pass.
     """
 
     kind: Literal["time"] = "time"

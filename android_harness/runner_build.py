@@ -108,7 +108,7 @@ def build_runner(abi: str | None = None, *, on_output: OutputFunction | None = N
     return runner
 
 
-def test_runner(*, on_output: OutputFunction | None = None) -> None:
+def run_runner_tests(*, on_output: OutputFunction | None = None) -> None:
     """Builds the runner's own tests for this machine and runs them with ctest.
 
     Raises:

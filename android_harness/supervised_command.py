@@ -34,6 +34,7 @@ if [ "$seconds" -gt 0 ]; then
 fi
 wait $program
 code=$?
+rm -f pid
 [ -z "$watchdog" ] || kill -9 $watchdog "-$watchdog" 2>/dev/null
 [ ! -f expired ] || code={DEADLINE_EXIT_CODE}
 exit $code

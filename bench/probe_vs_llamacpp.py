@@ -24,7 +24,6 @@ from android_harness.job import Job, TimeTask
 from android_harness.records import SampleRecord, parse_records
 from android_harness.runner_build import build_runner
 
-STORIES = Path(__file__).parents[2] / "shared/data/stories260K/stories260K.gguf"
 STORIES_SHAPE = Shape(5, 64, 172, 8, 4, 512)
 
 
@@ -43,16 +42,15 @@ class Model:
     vocabulary: int
 
 
-def models(names: list[str], folder: Path) -> Iterator[Model]:
-    if "stories260K" in names and STORIES.is_file():
+def models(stories: Path | None, folder: Path) -> Iterator[Model]:
+    if stories is not None:
         adapter = folder / "stories-lora.gguf"
         write_random_adapter(adapter, STORIES_SHAPE)
-        yield Model("stories260K", STORIES, adapter, STORIES_SHAPE.vocabulary)
-    if "tinyllama-1.1B" in names:
-        base, adapter = folder / "tinyllama.gguf", folder / "tinyllama-lora.gguf"
-        write_random_base(base, TINYLLAMA_1B)
-        write_random_adapter(adapter, TINYLLAMA_1B)
-        yield Model("tinyllama-1.1B", base, adapter, TINYLLAMA_1B.vocabulary)
+        yield Model("stories260K", stories, adapter, STORIES_SHAPE.vocabulary)
+    base, adapter = folder / "tinyllama.gguf", folder / "tinyllama-lora.gguf"
+    write_random_base(base, TINYLLAMA_1B)
+    write_random_adapter(adapter, TINYLLAMA_1B)
+    yield Model("tinyllama-1.1B", base, adapter, TINYLLAMA_1B.vocabulary)
 
 
 def time_runner(
@@ -99,7 +97,7 @@ def time_runner(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--models", default="stories260K,tinyllama-1.1B")
+    parser.add_argument("--stories", type=Path, help="also time this stories260K GGUF")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--directions", default="1,4", help="directions at once of the runner")
     parser.add_argument("--blocks", type=int, default=3)
@@ -113,7 +111,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for model in models(options.models.split(","), folder):
+        for model in models(options.stories, folder):
             for row in measure(model, arms, options, folder):
                 print(json.dumps(row) if options.json else _line(row), flush=True)
 

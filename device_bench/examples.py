@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from android_harness.examples import NO_LOSS, Example, write_examples
 from device_bench.errors import SweepSettingsError
 from device_bench.plan import Arm, LossPositions
-from exporters.durable_files import write_atomically
 from exporters.manifest import Architecture
-
-_NO_LOSS = -100
 
 
 class RandomExamples:
@@ -47,12 +44,12 @@ class RandomExamples:
     def write(self, path: Path, *, seed: int, loss_positions: LossPositions) -> None:
         """Writes the examples as JSON Lines, with ids drawn uniformly from the vocabulary."""
         generator = np.random.default_rng(seed)
-        lines = []
+        drawn = []
         for tokens, examples in self._examples_of.items():
             for _ in range(examples):
                 ids = generator.integers(self._vocabulary_size, size=tokens + 1).tolist()
                 targets = ids[1:]
                 if loss_positions == "last":
-                    targets[:-1] = [_NO_LOSS] * (tokens - 1)
-                lines.append(json.dumps({"tokens": ids[:-1], "targets": targets}) + "\n")
-        write_atomically(path, "".join(lines))
+                    targets[:-1] = [NO_LOSS] * (tokens - 1)
+                drawn.append(Example(tuple(ids[:-1]), tuple(targets)))
+        write_examples(path, drawn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import AwareDatetime, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from android_harness.device_facts import DeviceFacts
 from android_harness.job import Estimator
@@ -18,9 +18,9 @@ Verdict = Literal["valid", "suspect", "invalid"]
 class Interval(Part):
     """A value with its 95 % confidence interval."""
 
-    value: float
-    low: float
-    high: float
+    value: PositiveFloat
+    low: NonNegativeFloat
+    high: PositiveFloat
 
 
 class CostModel(Part):
@@ -30,7 +30,8 @@ class CostModel(Part):
 
     for a batch of B examples of T tokens, evaluated for D directions at once. `fixed_s` holds
     what does not depend on the batch, above all one read of the base weights. A central probe
-    takes two passes per D directions; a forward probe shares its base pass over all D.
+    takes two passes per D directions, a forward probe one: its base pass is paid once for
+    all probes of a batch, however many.
     """
 
     fixed_s: NonNegativeFloat
@@ -53,10 +54,7 @@ class CostModel(Part):
     ) -> float:
         """Expected wall seconds per probe when `directions` are evaluated at once."""
         perturbed = self.pass_seconds(batch=batch, tokens=tokens, directions=directions)
-        if estimator == "central":
-            return 2 * perturbed / directions
-        base = self.pass_seconds(batch=batch, tokens=tokens, directions=1)
-        return (perturbed + base) / directions
+        return (2 if estimator == "central" else 1) * perturbed / directions
 
 
 class ArmSummary(Part):
@@ -97,8 +95,8 @@ class Profile(Contract):
     backends: tuple[BackendProfile, ...]
     bundle_sha256: str
     runner_sha256: str
-    measured_at: datetime
-    expires_at: datetime
+    measured_at: AwareDatetime
+    expires_at: AwareDatetime
 
     def expired(self, now: datetime) -> bool:
         return now > self.expires_at

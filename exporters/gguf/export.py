@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from exporters.architecture import GGUF_ARCHITECTURES
 from exporters.durable_files import folder_replaced_atomically, sha256_of
-from exporters.errors import ExportError
+from exporters.errors import ContractError, ExportError
 from exporters.gguf.adapter import write_adapter
 from exporters.gguf.metadata import write_metadata
 from exporters.gguf.parity import (
@@ -214,9 +214,21 @@ def _refuse_foreign_folder(out: Path) -> None:
         return
     if not out.is_dir():
         raise ExportError("a file is in the way of the bundle", file=out)
-    if any(out.iterdir()) and not (out / MANIFEST_NAME).is_file():
+    if any(out.iterdir()) and not _is_bundle(out):
         raise ExportError(
             "this folder holds something other than a bundle",
             remedy="choose a new folder for the bundle",
             file=out,
         )
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether the folder holds a bundle's files and nothing else."""
+    try:
+        manifest = Manifest.read(folder / MANIFEST_NAME)
+    except ContractError:
+        return False
+    known = {MANIFEST_NAME, *(file.name for file in manifest.files)}
+    return known >= {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    }

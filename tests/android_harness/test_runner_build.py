@@ -42,7 +42,7 @@ def test_a_built_runner_is_not_built_again(runner_binary: Path) -> None:
 
 def test_the_runners_own_tests_pass(runner_binary: Path) -> None:
     lines: list[str] = []
-    runner_build.test_runner(on_output=lines.append)
+    runner_build.run_runner_tests(on_output=lines.append)
     assert any("100% tests passed" in line for line in lines)
 
 

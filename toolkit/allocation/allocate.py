@@ -93,6 +93,12 @@ def _divide(
 ) -> Allocation:
     seconds = np.array([offer.seconds_per_probe.value for _, offer in offers.values()])
     fixed = np.full(len(offers), fixed_s)
+    unknown = sorted(set(caps) - set(offers) - {device.target for device in left_out})
+    if unknown:
+        raise AllocationError(
+            f"there is a cap for {', '.join(unknown)}, but no profile",
+            remedy=f"cap targets that have a profile: {', '.join(offers)}",
+        )
     limits = np.array([caps.get(target, probes) for target in offers], dtype=np.int64)
     if np.any(limits < 0) or int(np.minimum(limits, probes).sum()) < probes:
         raise AllocationError(

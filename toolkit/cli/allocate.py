@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from android_harness.job import Estimator
 from toolkit.allocation.contract import Allocation
@@ -18,7 +18,9 @@ from toolkit.cli.options import JsonOption, integers
 
 def allocate(
     profiles: Annotated[list[Path], typer.Argument(help="Capability profiles.")],
-    probes: Annotated[int, typer.Option(min=1, help="Probes of the round, over all devices.")],
+    probes: Annotated[
+        int, typer.Option(min=1, max=10**12, help="Probes of the round, over all devices.")
+    ],
     out: Annotated[Path, typer.Option(help="The allocation to write.")],
     batch: Annotated[int, typer.Option(min=1, help="Examples in a batch.")] = 4,
     tokens: Annotated[int, typer.Option(min=1, help="Tokens in an example.")] = 32,
@@ -64,7 +66,7 @@ def allocate(
 def table(allocation: Allocation) -> Table:
     """The devices' shares, and who was left out."""
     shown = Table(
-        "target",
+        Column("target", overflow="fold"),
         "probes",
         "at once",
         "s per probe",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from pydantic import ValidationError
 
 from exporters.errors import FwdllmError
 from toolkit.cli import (
@@ -47,6 +48,14 @@ def main() -> None:
         app()
     except FwdllmError as error:
         print_error(error)
+        sys.exit(1)
+    except ValidationError as error:  # a value that an option's type lets through
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        print_error(FwdllmError(f"{place} = {problem['input']!r}: {problem['msg']}"))
+        sys.exit(1)
+    except OSError as error:
+        print_error(FwdllmError(error.strerror or str(error), file=error.filename))
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("interrupted")

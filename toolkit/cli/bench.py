@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from toolkit.cli.console import OnProgress, out, print_json, progress_bars
-from toolkit.cli.options import JsonOption, TargetsOption, integers, names
+from toolkit.cli.options import JsonOption, TargetsOption, TimeoutOption, integers, names
 
 
 def bench(
@@ -34,6 +34,7 @@ def bench(
     ] = 100,
     blocks: Annotated[int, typer.Option(min=1, help="Jobs of each arm, interleaved.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of the order and the tokens.")] = 0,
+    timeout: TimeoutOption = 3600.0,
     json: JsonOption = False,
 ) -> None:
     """Time a sweep on each device; run it again to continue an interrupted one."""
@@ -44,9 +45,11 @@ def bench(
     arms = arms_of(integers(batch), integers(tokens), integers(directions), names(estimator))
     loaded = Bundle(bundle)
 
-    def measure(spec: str, on_progress: OnProgress) -> dict[str, object]:
+    # One after the other: two targets on one host would disturb each other's times.
+    measured = []
+    for spec in dict.fromkeys(target):
         folder = out_folder if len(target) == 1 else out_folder / folder_of(spec)
-        with installed(spec, loaded, on_progress) as runner:
+        with progress_bars() as on_progress, installed(spec, loaded, on_progress) as runner:
             run_sweep(
                 runner,
                 arms,
@@ -58,14 +61,16 @@ def bench(
                 minimum_ms=minimum_ms,
                 blocks=blocks,
                 seed=seed,
-                on_progress=lambda arm, done, total: on_progress(f"{spec} sweep", done, total),
+                timeout_s=timeout,
+                on_progress=_sweep_progress(spec, on_progress),
             )
-        return {"target": spec, "samples": str(folder)}
-
-    with progress_bars() as on_progress, ThreadPoolExecutor(len(target)) as pool:
-        measured = list(pool.map(lambda spec: measure(spec, on_progress), target))
+        measured.append({"target": spec, "samples": str(folder)})
     if json:
         print_json(measured)
         return
     for row in measured:
         out.print(f"samples of {row['target']}: {row['samples']}", highlight=False, soft_wrap=True)
+
+
+def _sweep_progress(spec: str, on_progress: OnProgress) -> Callable[[str, int, int], None]:
+    return lambda arm, done, total: on_progress(f"{spec} sweep", done, total)

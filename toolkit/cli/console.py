@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -33,11 +34,11 @@ def print_json(value: Any) -> None:
 
 def print_error(error: FwdllmError) -> None:
     """The message, the file and the remedy, each on a line of its own."""
-    err.print(f"[bold red]error:[/] {_plain(error.message)}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(error.message)}", highlight=False, soft_wrap=True)
     if error.file is not None:
-        err.print(f"  [bold]file:[/] {_plain(str(error.file))}", highlight=False, soft_wrap=True)
+        err.print(f"  [bold]file:[/] {escape(str(error.file))}", highlight=False, soft_wrap=True)
     if error.remedy:
-        err.print(f"  [bold]remedy:[/] {_plain(error.remedy)}", highlight=False, soft_wrap=True)
+        err.print(f"  [bold]remedy:[/] {escape(error.remedy)}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -56,12 +57,7 @@ def progress_bars() -> Iterator[OnProgress]:
 
         def on_progress(stage: str, done: int, total: int) -> None:
             if stage not in bars:
-                bars[stage] = progress.add_task(stage, total=total)
+                bars[stage] = progress.add_task(escape(stage), total=total)
             progress.update(bars[stage], completed=done, total=total)
 
         yield on_progress
-
-
-def _plain(text: str) -> str:
-    """Text in which square brackets are not Rich markup."""
-    return text.replace("[", r"\[")

@@ -16,7 +16,9 @@ from toolkit.cli.train import summary as training_summary
 
 
 def demo(
-    out_folder: Annotated[Path, typer.Option("--out", help="A folder for everything it makes.")],
+    out_folder: Annotated[
+        Path, typer.Option("--out", help="A folder for everything it makes.")
+    ] = Path("demo-out"),
 ) -> None:
     """Export, push, bench, profile, allocate, train and report; no network, no phone."""
     from toolkit.demo.chain import run_demo
@@ -26,7 +28,6 @@ def demo(
     def on_step(text: str) -> None:
         err.print(f"[bold][{time.monotonic() - started:5.1f} s][/] {text}", highlight=False)
 
-    out_folder.mkdir(parents=True, exist_ok=True)
     with progress_bars() as on_progress:
         result = run_demo(
             out_folder,

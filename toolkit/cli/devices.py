@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from toolkit.cli.console import out, print_json
+from toolkit.cli.console import out, print_error, print_json
 from toolkit.cli.options import JsonOption
 
 # Of the dozens of flags that a processor lists, those that decide the speed of quantized matmuls.
@@ -37,20 +37,27 @@ def devices(
 ) -> None:
     """Show the facts of each target, as the device itself reports them."""
     from android_harness.device_facts import read_device_facts
+    from android_harness.errors import DeviceError
     from android_harness.open_target import open_target
 
-    facts = {}
+    facts, failures = {}, []
     for spec in target or ["local"]:
-        with open_target(spec) as opened:
-            facts[spec] = read_device_facts(opened)
+        try:
+            with open_target(spec) as opened:
+                facts[spec] = read_device_facts(opened)
+        except DeviceError as error:
+            failures.append(error)
     if json:
         print_json({spec: fact.model_dump(mode="json") for spec, fact in facts.items()})
-        return
-    for spec, fact in facts.items():
+    for spec, fact in facts.items() if not json else ():
         table = Table(title=spec, show_header=False, title_justify="left")
         for name, value in fact.model_dump().items():
             table.add_row(name, _shown(name, value))
         out.print(table)
+    if failures:
+        for failure in failures[:-1]:
+            print_error(failure)
+        raise failures[-1]
 
 
 def _shown(name: str, value: object) -> str:

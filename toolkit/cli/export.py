@@ -29,10 +29,14 @@ def export_gguf(
     lora: Annotated[
         Path | None, typer.Option(help="A PEFT adapter folder; without it a fresh LoRA is made.")
     ] = None,
-    lora_rank: Annotated[int, typer.Option(min=1)] = 8,
-    lora_alpha: Annotated[float, typer.Option()] = 16.0,
-    lora_targets: Annotated[str, typer.Option(help="Linear layers.")] = "q_proj,v_proj",
-    lora_layers: Annotated[str, typer.Option(help="all, last:N or A-B (inclusive).")] = "all",
+    lora_rank: Annotated[int | None, typer.Option(min=1, help="(default: 8)")] = None,
+    lora_alpha: Annotated[float | None, typer.Option(help="(default: 16)")] = None,
+    lora_targets: Annotated[
+        str | None, typer.Option(help="Linear layers. (default: q_proj,v_proj)")
+    ] = None,
+    lora_layers: Annotated[
+        str | None, typer.Option(help="all, last:N or A-B (inclusive). (default: all)")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the fresh LoRA's initial values.")] = 0,
     parity_directions: Annotated[
         int, typer.Option(min=0, help="Directions of the slope parity check.")
@@ -43,15 +47,16 @@ def export_gguf(
     from exporters.gguf.export import LoraRequest
     from exporters.gguf.export import export_gguf as export
 
-    if lora is not None:
-        request = LoraRequest(peft_folder=lora)
-    else:
-        request = LoraRequest(
-            rank=lora_rank,
-            alpha=lora_alpha,
-            targets=tuple(names(lora_targets)),
-            layers=lora_layers,
-        )
+    fresh = {
+        "rank": lora_rank,
+        "alpha": lora_alpha,
+        "targets": None if lora_targets is None else tuple(names(lora_targets)),
+        "layers": lora_layers,
+    }
+    given = {name: value for name, value in fresh.items() if value is not None}
+    if lora is not None and given:
+        raise typer.BadParameter(f"--lora excludes --lora-{', --lora-'.join(given)}")
+    request = LoraRequest(peft_folder=lora, **given)  # type: ignore[arg-type]
     with progress_bars() as on_progress:
         bundle = export(
             model,

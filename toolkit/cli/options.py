@@ -13,6 +13,9 @@ TargetsOption = Annotated[
         "--target", help="local, adb:SERIAL or adb-tcp:HOST:PORT; repeat for several devices."
     ),
 ]
+TimeoutOption = Annotated[
+    float, typer.Option(min=1, help="Seconds after which a job is killed on its device.")
+]
 
 
 def integers(text: str) -> list[int]:

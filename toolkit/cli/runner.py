@@ -26,14 +26,14 @@ def build(
     json: JsonOption = False,
 ) -> None:
     """Compile the runner, or do nothing when this version is already built."""
-    from android_harness.runner_build import build_runner, host_abi, test_runner
+    from android_harness.runner_build import build_runner, host_abi, run_runner_tests
 
     def show(line: str) -> None:
         err.print(line.rstrip(), highlight=False, markup=False)
 
     binary = build_runner(abi, on_output=show)
     if test:
-        test_runner(on_output=show)
+        run_runner_tests(on_output=show)
     if json:
         print_json({"abi": abi or host_abi(), "runner": str(binary)})
     else:

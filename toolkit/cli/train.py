@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from android_harness.job import Estimator
+from toolkit.cli.allocate import table as allocation_table
 from toolkit.cli.console import err, print_json, progress_bars
 from toolkit.cli.console import out as console
-from toolkit.cli.options import JsonOption, TargetsOption, names
+from toolkit.cli.options import JsonOption, TargetsOption, TimeoutOption, names
 
 if TYPE_CHECKING:
     from toolkit.allocation.contract import Allocation
@@ -39,8 +41,11 @@ def train(
         int | None, typer.Option(min=1, help="The most rows to learn from; all when absent.")
     ] = None,
     template: Annotated[
-        str, typer.Option(help="Prompt around {text} that the label follows.")
-    ] = "{text}\nTopic:",
+        str | None,
+        typer.Option(
+            help="Prompt around {text} that the label follows. (default: {text}\\nTopic:)"
+        ),
+    ] = None,
     verbalizer: Annotated[
         str | None, typer.Option(help="Words of the labels, 1=World,2=Sports; chosen when absent.")
     ] = None,
@@ -64,6 +69,7 @@ def train(
     ] = None,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Rounds between evaluations.")] = 10,
     threads: Annotated[int, typer.Option(min=1, help="Of the runner on each device.")] = 1,
+    timeout: TimeoutOption = 3600.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     json: JsonOption = False,
 ) -> None:
@@ -71,10 +77,12 @@ def train(
     from exporters.manifest import Bundle
     from exporters.tokenizer import load_tokenizer
     from toolkit.cli.fleet import installed
+    from toolkit.data.prompts import DEFAULT_TEMPLATE
     from toolkit.data.task import TextSource, load_task
     from toolkit.data.verbalizer import parse_words
     from toolkit.server_update import SgdStep, TrustRatioStep
     from toolkit.training.contract import TrainingConfig
+    from toolkit.training.run_folder import RunFolder
     from toolkit.training.setup import TrainingData
     from toolkit.training.train import train as run
 
@@ -86,7 +94,7 @@ def train(
         load_tokenizer(loaded),
         held_out=held_out,
         held_out_path=held_out_data,
-        template=template.replace("\\n", "\n"),
+        template=DEFAULT_TEMPLATE if template is None else template.replace("\\n", "\n"),
         words=parse_words(verbalizer) if verbalizer else None,
         max_tokens=max_tokens,
         most_examples=examples,
@@ -104,8 +112,14 @@ def train(
         update=update if sgd_rate is None else SgdStep(rate=sgd_rate),
         seed=seed,
         threads=threads,
+        timeout_s=timeout,
         evaluate_every=evaluate_every,
     )
+    # A run that continues keeps its shares, also when its profiles have expired since.
+    begun = RunFolder(out).exists()
+    allocation = None if begun else _allocation(profile, config, max_tokens)
+    if allocation is not None and not json:
+        err.print(allocation_table(allocation))
     with ExitStack() as stack, progress_bars() as on_progress:
         runners = [stack.enter_context(installed(spec, loaded, on_progress)) for spec in target]
         # Held-out data stay with the server: it evaluates on the machine that it runs on.
@@ -126,7 +140,7 @@ def train(
             config=config,
             out=out,
             evaluator=evaluator,
-            allocation=_allocation(profile, config, max_tokens, directions),
+            allocation=allocation,
             on_round=on_round,
         )
     if json:
@@ -143,24 +157,32 @@ def train(
         console.print(f"adapter: {out / 'adapter'} (PEFT), {out / 'adapter.gguf'} (llama.cpp)")
 
 
-def _allocation(
-    profiles: list[Path] | None, config: TrainingConfig, tokens: int, directions: int
-) -> Allocation | None:
-    """The division of the run's probes by the profiles; None without profiles."""
+def _allocation(paths: list[Path] | None, config: TrainingConfig, tokens: int) -> Allocation | None:
+    """The division of the run's probes by the profiles; None without profiles.
+
+    Each device may use any number of directions at once that was measured.
+    """
     from datetime import UTC, datetime
 
     from device_bench.profile import Profile
     from toolkit.allocation.allocate import allocate
 
-    if not profiles:
+    if not paths:
         return None
+    profiles = [Profile.read(path) for path in paths]
+    measured = {
+        arm.directions_per_pass
+        for profile in profiles
+        for backend in profile.backends
+        for arm in backend.arms
+    }
     return allocate(
-        [Profile.read(path) for path in profiles],
+        profiles,
         probes=config.probes,
         batch=config.batch,
         tokens=tokens,
         estimator=config.estimator,
-        directions_per_pass=sorted({1, directions}),
+        directions_per_pass=sorted(measured or {1}),
         now=datetime.now(UTC),
     )
 
@@ -176,7 +198,7 @@ def round_line(record: RoundRecord) -> str:
             line += f"  accuracy {record.evaluation.accuracy:.3f}"
     for device in record.devices:
         if device.error is not None:
-            line += f"  [red]lost {device.target}: {device.error}[/]"
+            line += f"  [red]lost {device.target}: {escape(device.error)}[/]"
     return line
 
 

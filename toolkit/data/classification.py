@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolkit.data.examples import NO_LOSS, Example
+from android_harness.examples import NO_LOSS, Example
 from toolkit.data.prompts import Prompt
 from toolkit.data.table import Rows
 from toolkit.data.verbalizer import Verbalizer

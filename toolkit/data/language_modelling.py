@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-from toolkit.data.examples import Example
+from android_harness.examples import Example
 from toolkit.data.prompts import encode
 from toolkit.errors import DataError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +28,12 @@ def read_rows(
     *,
     text_columns: Sequence[str],
     label_column: str | None = None,
-    limit: int | None = None,
 ) -> Rows:
     """Reads the named columns; several text columns are joined in the order given.
 
     A CSV or TSV file has a header unless every named column is a number: then columns are
     counted from 0 and the first line is data. Values are taken as text. Rows whose texts are all
     blank are skipped.
-
-    Args:
-        limit: the most rows to read, from the top of the file.
 
     Raises:
         DataError: the file is missing, malformed, of another kind or has no rows; a column does
@@ -45,7 +42,7 @@ def read_rows(
     columns = [*text_columns, *([label_column] if label_column is not None else [])]
     if not text_columns:
         raise DataError("name at least one text column", file=path)
-    table = _read_table(path, numbered=all(name.isdecimal() for name in columns), limit=limit)
+    table = _read_table(path, numbered=all(name.isdecimal() for name in columns))
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise DataError(
@@ -80,7 +77,7 @@ def _joined(parts: Iterable[str]) -> str:
     return text
 
 
-def _read_table(path: Path, *, numbered: bool, limit: int | None) -> pd.DataFrame:
+def _read_table(path: Path, *, numbered: bool) -> pd.DataFrame:
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise DataError(
@@ -90,9 +87,9 @@ def _read_table(path: Path, *, numbered: bool, limit: int | None) -> pd.DataFram
         )
     try:
         if suffix in (".csv", ".tsv"):
-            table = _read_separated(path, tabs=suffix == ".tsv", header=not numbered, limit=limit)
+            table = _read_separated(path, tabs=suffix == ".tsv", header=not numbered)
         else:
-            table = pd.read_json(path, lines=True, dtype=False, nrows=limit)
+            table = _read_json_lines(path)
     except OSError as error:
         raise DataError(f"cannot read the data: {error.strerror or error}", file=path) from error
     except pd.errors.EmptyDataError as error:
@@ -103,7 +100,7 @@ def _read_table(path: Path, *, numbered: bool, limit: int | None) -> pd.DataFram
     return table.reset_index(drop=True).map(_as_text)
 
 
-def _read_separated(path: Path, *, tabs: bool, header: bool, limit: int | None) -> pd.DataFrame:
+def _read_separated(path: Path, *, tabs: bool, header: bool) -> pd.DataFrame:
     # Tab-separated corpora hold bare quotation marks; in comma-separated ones quotes enclose cells.
     return pd.read_csv(
         path,
@@ -113,8 +110,16 @@ def _read_separated(path: Path, *, tabs: bool, header: bool, limit: int | None) 
         dtype=str,
         keep_default_na=False,
         index_col=False,
-        nrows=limit,
     )
+
+
+def _read_json_lines(path: Path) -> pd.DataFrame:
+    # Without pandas' own reader, which turns integers into floats where a row lacks a value.
+    with path.open(encoding="utf-8-sig") as file:
+        rows = [json.loads(line) for line in file if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("a line is not an object")
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _as_text(value: object) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from android_harness.examples import Example
 from android_harness.job import Loss, VerbalizerLoss, VocabularyLoss
 from toolkit.data.classification import classification_examples
-from toolkit.data.examples import Example
 from toolkit.data.language_modelling import language_modelling_examples
 from toolkit.data.prompts import DEFAULT_TEMPLATE, Prompt
 from toolkit.data.table import Rows, read_rows
@@ -81,6 +81,8 @@ def load_task(
                 file=source.path,
             )
         kept, learnt = _part(learnt, 0, held_out), _part(learnt, held_out, None)
+    # Of all rows: a label may be missing among the few that are learnt from.
+    labels = (*(learnt.labels or ()), *(kept.labels or ()))
     learnt = _part(learnt, 0, most_examples)
     if source.label_column is None:
         return Task(
@@ -92,7 +94,7 @@ def load_task(
             None,
         )
     prompt = Prompt(template, tokenizer)
-    verbalizer = make_verbalizer(learnt.labels or (), prompt, tokenizer, words)
+    verbalizer = make_verbalizer(labels, prompt, tokenizer, words)
     return Task(
         classification_examples(learnt, prompt, verbalizer, max_tokens=max_tokens),
         classification_examples(kept, prompt, verbalizer, max_tokens=max_tokens),

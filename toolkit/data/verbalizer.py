@@ -22,10 +22,6 @@ class Verbalizer:
     words: dict[str, str]
     tokens: dict[str, int]
 
-    def label_of(self, token: int) -> str:
-        """The label whose token this is."""
-        return next(label for label, own in self.tokens.items() if own == token)
-
 
 def parse_words(text: str) -> dict[str, str]:
     """Reads `1=World,2=Sports` into {label: word}.

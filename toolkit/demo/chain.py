@@ -16,6 +16,7 @@ from android_harness.runner_build import build_runner
 from device_bench.fit_profile import fit_profile
 from device_bench.profile import Profile
 from device_bench.sweep import arms_of, run_sweep
+from exporters.errors import FwdllmError
 from exporters.gguf.export import LoraRequest, export_gguf
 from exporters.manifest import Bundle
 from exporters.tokenizer import load_tokenizer
@@ -30,6 +31,7 @@ from toolkit.training.contract import TrainingConfig
 from toolkit.training.setup import TrainingData
 from toolkit.training.train import TrainingResult, train
 
+_MARKER = ".fwdllm-demo"  # in every folder that a demo made
 _ROWS = 2000
 _HELD_OUT = 200
 _MAX_TOKENS = 24
@@ -72,7 +74,14 @@ def run_demo(
         out: a folder for everything; what an earlier demo made there is replaced.
         on_step: called with what happens next, in words.
         on_output: called with each line of the runner's build, when it has to be built.
+
+    Raises:
+        FwdllmError: `out` holds something else, or a step failed.
     """
+    _refuse_foreign_folder(out)
+    shutil.rmtree(out, ignore_errors=True)  # or its samples and rounds would go on
+    out.mkdir(parents=True)
+    (out / _MARKER).touch()
     on_step("building the native runner")
     build_runner(on_output=on_output)
 
@@ -104,7 +113,7 @@ def _measure_and_train(
     profiles, samples, profile_paths = [], [], []
     for name, runner in zip(("local", "fake-phone"), runners, strict=True):
         on_step(f"timing perturbed inference on {runner.target.name}")
-        folder = _removed(out / f"samples-{name}")
+        folder = out / f"samples-{name}"
         run_sweep(
             runner,
             arms_of([8, _CONFIG.batch], [_MAX_TOKENS // 2, _MAX_TOKENS], [1, 8], ["central"]),
@@ -138,7 +147,7 @@ def _measure_and_train(
         template="{text} topic :",
         max_tokens=_MAX_TOKENS,
     )
-    run = _removed(out / "run")
+    run = out / "run"
     training = train(
         runners,
         bundle=bundle,
@@ -166,8 +175,10 @@ def _write_corpus(path: Path) -> None:
         writer.writerows(labelled(_ROWS, seed=1))
 
 
-def _removed(folder: Path) -> Path:
-    """`folder`, without what an earlier demo left in it: its samples and rounds would go on."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    return folder
+def _refuse_foreign_folder(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()) and not (out / _MARKER).is_file():
+        raise FwdllmError(
+            "this folder holds something other than an earlier demo",
+            remedy="choose a new folder for the demo",
+            file=out,
+        )

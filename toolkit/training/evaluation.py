@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from android_harness.errors import DeviceError
+from android_harness.examples import Example
 from android_harness.job import EvaluateTask
 from android_harness.records import EvaluationRecord
-from toolkit.data.examples import Example
 from toolkit.forward_gradient import Values
 from toolkit.training.contract import Evaluation, TrainingConfig
 from toolkit.training.replica import ProbeRunner
@@ -62,6 +62,7 @@ class Evaluator:
             loss=self._config.loss,
             threads=self._config.threads,
             lora_values=self._path,
+            timeout_s=self._config.timeout_s,
         )
         parts = [record for record in records if isinstance(record, EvaluationRecord)]
         positions = sum(part.positions for part in parts)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from android_harness.examples import Example, examples_text
 from android_harness.job import Loss, VerbalizerLoss
-from exporters.durable_files import sha256_of
+from exporters.durable_files import write_atomically
 from exporters.gguf.adapter import read_adapter_values
 from exporters.manifest import Bundle
-from toolkit.data.examples import Example, write_examples
 from toolkit.data.partition import iid_partition
 from toolkit.errors import TrainingError
 from toolkit.training.contract import RunDescription, Share, TrainingConfig
@@ -48,33 +49,37 @@ def begin_or_continue(
     """
     for example in (*data.examples, *data.held_out):
         _check_example(example, bundle, config.loss)
-    shares = []
     parts = iid_partition(len(data.examples), len(probes), config.seed)
-    for position, (target, part) in enumerate(zip(probes, parts, strict=True)):
-        path = examples_path(folder, position)
-        write_examples(path, [data.examples[number] for number in part])
-        shares.append(
-            Share(
-                target=target,
-                probes=probes[target][0],
-                directions_per_pass=probes[target][1],
-                examples=len(part),
-                examples_sha256=sha256_of(path),
-            )
-        )
+    # All in memory first: a refusal must leave the data of the run that is there as they are.
+    texts = {
+        examples_path(folder, position): examples_text([data.examples[number] for number in part])
+        for position, part in enumerate(parts)
+    }
     if data.held_out:
-        write_examples(held_out_path(folder), data.held_out)
+        texts[held_out_path(folder)] = examples_text(data.held_out)
+    hashes = {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
     description = RunDescription(
         run_id=secrets.token_hex(8),
         created_at=datetime.now(UTC),
         bundle_sha256=bundle.sha256,
         parameters=bundle.manifest.lora.parameters,
         config=config,
-        shares=tuple(shares),
-        held_out_sha256=sha256_of(held_out_path(folder)) if data.held_out else None,
+        shares=tuple(
+            Share(
+                target=target,
+                probes=probes[target][0],
+                directions_per_pass=probes[target][1],
+                examples=len(part),
+                examples_sha256=hashes[examples_path(folder, position)],
+            )
+            for position, (target, part) in enumerate(zip(probes, parts, strict=True))
+        ),
+        held_out_sha256=hashes.get(held_out_path(folder)),
     )
     if folder.exists():
         return _same_run(folder, description)
+    for path, text in texts.items():
+        write_atomically(path, text)
     manifest = bundle.manifest
     initial = read_adapter_values(bundle.adapter, manifest.architecture, manifest.lora)
     folder.begin(description, initial)
@@ -106,7 +111,11 @@ def _check_example(example: Example, bundle: Bundle, loss: Loss) -> None:
 
 def _same_run(folder: RunFolder, new: RunDescription) -> RunDescription:
     old = folder.description()
-    for field in RunDescription.model_fields.keys() - _FREE_FIELDS:
+    # The configuration first: what else differs usually follows from it.
+    fields = ["config", *(name for name in RunDescription.model_fields if name != "config")]
+    for field in fields:
+        if field in _FREE_FIELDS:
+            continue
         if getattr(old, field) != getattr(new, field):
             raise TrainingError(
                 f"the folder holds a run with another {field}: {_difference(old, new, field)}",

