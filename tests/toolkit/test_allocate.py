@@ -102,6 +102,11 @@ def test_caps_hold():
     assert probes_of(allocation) == {"a": 1, "b": 11}
 
 
+def test_a_cap_for_nobody_is_refused():
+    with pytest.raises(AllocationError, match="cap for c"):
+        divide(profile("a"), profile("b"), caps={"c": 1})
+
+
 def test_caps_that_leave_too_little_room_are_refused():
     with pytest.raises(AllocationError, match="room for 5 of 12"):
         divide(profile("a"), profile("b"), caps={"a": 2, "b": 3})

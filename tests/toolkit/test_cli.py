@@ -69,3 +69,51 @@ def test_the_process_prints_message_and_remedy_and_exits_with_1(tmp_path: Path) 
     assert run.returncode == 1
     assert "error:" in run.stderr and "remedy:" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_the_demo_leaves_foreign_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    assert "something other" in str(refused("demo", "--out", tmp_path))
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_saved_adapter_excludes_the_settings_of_a_fresh_one(tmp_path: Path) -> None:
+    arguments = ["export", "gguf", "model", "--out", str(tmp_path / "bundle")]
+    result = CliRunner().invoke(app, [*arguments, "--lora", "peft", "--lora-rank", "4"])
+    assert result.exit_code == 2 and "--lora-rank" in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "absent", "--out", "/proc/report.html"],
+        ["profile", "absent", "--out", "profile.json"],
+        [
+            "train",
+            "absent",
+            "--data",
+            "x.csv",
+            "--text-column",
+            "0",
+            "--target",
+            "local",
+            "--rounds",
+            "1",
+            "--out",
+            "run",
+            "--step",
+            "0",
+        ],
+    ],
+)
+def test_no_bad_input_ends_in_a_traceback(tmp_path: Path, command: list[str]) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "from toolkit.cli.app import main; main()", *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "error:" in run.stderr and "Traceback" not in run.stderr

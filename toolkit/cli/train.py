@@ -88,6 +88,7 @@ def train(
 
     if step is not None and sgd_rate is not None:
         raise typer.BadParameter("--step and --sgd-rate exclude each other")
+    update = TrustRatioStep(ratio=step) if sgd_rate is None else SgdStep(rate=sgd_rate)
     loaded = Bundle(bundle)
     task = load_task(
         TextSource(data, names(text_column), label_column),
@@ -100,7 +101,6 @@ def train(
         most_examples=examples,
         seed=seed,
     )
-    update = TrustRatioStep() if step is None else TrustRatioStep(ratio=step)
     config = TrainingConfig(
         rounds=rounds,
         probes=probes,
@@ -109,7 +109,7 @@ def train(
         estimator=estimator,
         epsilon=epsilon,
         directions_per_pass=directions,
-        update=update if sgd_rate is None else SgdStep(rate=sgd_rate),
+        update=update,
         seed=seed,
         threads=threads,
         timeout_s=timeout,
