@@ -42,15 +42,15 @@ def allocation_section(allocation: Allocation) -> Section:
 
 
 def _plot(allocation: Allocation) -> str:
-    drawn = figure(height=1.2 + 0.4 * len(allocation.devices))
+    drawn = figure(height=1.4 + 0.4 * len(allocation.devices))
     axes = drawn.subplots()
     names = [device.target for device in allocation.devices]
     bars = axes.barh(names, [device.expected_s for device in allocation.devices])
-    axes.bar_label(bars, [f"{device.probes} probes" for device in allocation.devices], padding=3)
+    axes.bar_label(bars, [f"{device.probes} probes" for device in allocation.devices], padding=8)
     axes.axvline(
         allocation.lower_bound_s, color="tab:red", linestyle="--", label="lower bound of makespan"
     )
-    axes.margins(x=0.2)
+    axes.margins(x=0.25)
     axes.set_xlabel("expected seconds")
-    axes.legend(fontsize=8)
+    drawn.legend(fontsize=8, loc="outside upper right")
     return svg(drawn)

@@ -20,7 +20,7 @@ def run_section(run: RunFolder) -> Section:
         ("estimator", f"{config.estimator}, epsilon {config.epsilon:g}, batch {config.batch}"),
         ("LoRA parameters", f"{description.parameters:,}"),
         (
-            "payload (measured)",
+            "payload (modelled, without transport)",
             f"{sum(record.bytes_down for record in rounds):,} bytes down, "
             f"{sum(record.bytes_up for record in rounds):,} bytes up",
         ),
@@ -86,7 +86,7 @@ def _devices(rounds: Sequence[RoundRecord]) -> Table:
             )
         )
     return Table(
-        caption="Devices, over the whole run (measured)",
+        caption="Devices, over the whole run (measured; bytes modelled as payload)",
         headers=("target", "probes", "seconds", "bytes down", "bytes up", "failed rounds"),
         rows=rows,
     )
