@@ -80,7 +80,7 @@ def run_demo(
     """
     _refuse_foreign_folder(out)
     shutil.rmtree(out, ignore_errors=True)  # or its samples and rounds would go on
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     (out / _MARKER).touch()
     on_step("building the native runner")
     build_runner(on_output=on_output)
