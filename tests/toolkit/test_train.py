@@ -261,6 +261,23 @@ def test_another_configuration_does_not_continue_the_run(run):
         run(epsilon=0.02)
 
 
+def test_a_refused_run_leaves_the_data_of_the_other_alone(run, tmp_path):
+    run()
+    files = {path: path.read_bytes() for path in (tmp_path / "run" / "data").iterdir()}
+    with pytest.raises(TrainingError, match="another config: seed"):
+        run(seed=7)
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_a_continued_run_restores_missing_data(run, tmp_path):
+    run()
+    files = {path: path.read_bytes() for path in (tmp_path / "run" / "data").iterdir()}
+    for path in files:
+        path.unlink()
+    run()
+    assert {path: path.read_bytes() for path in files} == files
+
+
 def test_a_changed_log_is_noticed(run, tmp_path):
     run()
     path = tmp_path / "run" / "rounds.jsonl"

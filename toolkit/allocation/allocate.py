@@ -48,6 +48,12 @@ def allocate(
         raise AllocationError("probes, batch, tokens and directions per pass are at least 1")
     if min(directions_per_pass) < 1:
         raise AllocationError("directions per pass are at least 1")
+    unknown = sorted(set(caps or {}) - {profile.target for profile in profiles})
+    if unknown:
+        raise AllocationError(
+            f"there is a cap for {', '.join(unknown)}, but no profile",
+            remedy="cap targets that have a profile",
+        )
     kind = ProbeKind(batch=batch, tokens=tokens, estimator=estimator)
     offers: dict[str, tuple[Profile, Offer]] = {}
     left_out: list[LeftOut] = []
@@ -93,12 +99,6 @@ def _divide(
 ) -> Allocation:
     seconds = np.array([offer.seconds_per_probe.value for _, offer in offers.values()])
     fixed = np.full(len(offers), fixed_s)
-    unknown = sorted(set(caps) - set(offers) - {device.target for device in left_out})
-    if unknown:
-        raise AllocationError(
-            f"there is a cap for {', '.join(unknown)}, but no profile",
-            remedy=f"cap targets that have a profile: {', '.join(offers)}",
-        )
     limits = np.array([caps.get(target, probes) for target in offers], dtype=np.int64)
     if np.any(limits < 0) or int(np.minimum(limits, probes).sum()) < probes:
         raise AllocationError(

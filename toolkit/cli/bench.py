@@ -47,8 +47,9 @@ def bench(
 
     # One after the other: two targets on one host would disturb each other's times.
     measured = []
-    for spec in dict.fromkeys(target):
-        folder = out_folder if len(target) == 1 else out_folder / folder_of(spec)
+    targets = list(dict.fromkeys(target))
+    for spec in targets:
+        folder = out_folder if len(targets) == 1 else out_folder / folder_of(spec)
         with progress_bars() as on_progress, installed(spec, loaded, on_progress) as runner:
             run_sweep(
                 runner,

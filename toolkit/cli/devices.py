@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from toolkit.cli.console import out, print_error, print_json
 from toolkit.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from android_harness.device_facts import DeviceFacts
 
 # Of the dozens of flags that a processor lists, those that decide the speed of quantized matmuls.
 _TELLING_FEATURES = frozenset(
@@ -49,15 +52,20 @@ def devices(
             failures.append(error)
     if json:
         print_json({spec: fact.model_dump(mode="json") for spec, fact in facts.items()})
-    for spec, fact in facts.items() if not json else ():
-        table = Table(title=spec, show_header=False, title_justify="left")
-        for name, value in fact.model_dump().items():
-            table.add_row(name, _shown(name, value))
-        out.print(table)
+    else:
+        for spec, fact in facts.items():
+            out.print(_table(spec, fact))
+    for failure in failures[:-1]:
+        print_error(failure)
     if failures:
-        for failure in failures[:-1]:
-            print_error(failure)
         raise failures[-1]
+
+
+def _table(spec: str, facts: DeviceFacts) -> Table:
+    table = Table(title=spec, show_header=False, title_justify="left")
+    for name, value in facts.model_dump().items():
+        table.add_row(name, _shown(name, value))
+    return table
 
 
 def _shown(name: str, value: object) -> str:

@@ -76,10 +76,13 @@ def begin_or_continue(
         ),
         held_out_sha256=hashes.get(held_out_path(folder)),
     )
-    if folder.exists():
-        return _same_run(folder, description)
+    begun = folder.exists()
+    if begun:
+        description = _same_run(folder, description)
     for path, text in texts.items():
         write_atomically(path, text)
+    if begun:
+        return description
     manifest = bundle.manifest
     initial = read_adapter_values(bundle.adapter, manifest.architecture, manifest.lora)
     folder.begin(description, initial)
@@ -112,10 +115,8 @@ def _check_example(example: Example, bundle: Bundle, loss: Loss) -> None:
 def _same_run(folder: RunFolder, new: RunDescription) -> RunDescription:
     old = folder.description()
     # The configuration first: what else differs usually follows from it.
-    fields = ["config", *(name for name in RunDescription.model_fields if name != "config")]
-    for field in fields:
-        if field in _FREE_FIELDS:
-            continue
+    later = (name for name in RunDescription.model_fields if name not in {"config", *_FREE_FIELDS})
+    for field in ("config", *later):
         if getattr(old, field) != getattr(new, field):
             raise TrainingError(
                 f"the folder holds a run with another {field}: {_difference(old, new, field)}",
