@@ -19,9 +19,10 @@ from android_harness.adb.file_sync import (
 )
 from android_harness.adb.keys import KeySigner, load_keys
 from android_harness.adb.shell_v2 import run_command
+from android_harness.adb.socket_meter import SocketMeter
 from android_harness.adb.tcp_transport import WholeTcpTransport
 from android_harness.errors import DeviceBusyError, DeviceGoneError, UnsupportedDeviceError
-from android_harness.target import CommandResult, Target
+from android_harness.target import CommandResult, SocketTraffic, Target
 from android_harness.transfer_errors import transfer_error
 from exporters.durable_files import replaced_atomically
 
@@ -39,15 +40,22 @@ class AdbTarget(Target):
         name: the target as given to --target.
         connect: makes a new authenticated connection.
         single_connection: the device offers no more than one (USB).
+        meter: counts the bytes of all connections, where these are sockets.
 
     The workspace is the device's `$FWDLLM_WORKSPACE`, or /data/local/tmp/fwdllm.
     """
 
     def __init__(
-        self, name: str, connect: Callable[[], AdbConnection], *, single_connection: bool = False
+        self,
+        name: str,
+        connect: Callable[[], AdbConnection],
+        *,
+        single_connection: bool = False,
+        meter: SocketMeter | None = None,
     ) -> None:
         self.name = name
         self._connect = connect
+        self._meter = meter
         self._idle: list[AdbConnection] = []
         self._lock = threading.Lock()
         self._turn = threading.Semaphore(1 if single_connection else 1 << 16)
@@ -84,6 +92,9 @@ class AdbTarget(Target):
         """Mode and size of a file on the device; None when there is none."""
         with self._connection() as connection:
             return stat_file(connection, remote)
+
+    def traffic(self) -> SocketTraffic | None:
+        return None if self._meter is None else self._meter.traffic
 
     def close(self) -> None:
         with self._lock:
@@ -125,12 +136,14 @@ def open_tcp_target(host: str, port: int, *, timeouts: AdbTimeouts) -> AdbTarget
     """
     name = f"adb-tcp:[{host}]:{port}" if ":" in host else f"adb-tcp:{host}:{port}"
     keys = load_keys()
+    meter = SocketMeter()
 
     def connect() -> AdbConnection:
-        connection = AdbConnection(WholeTcpTransport(host, port), device=name, timeouts=timeouts)
+        transport = WholeTcpTransport(host, port, meter)
+        connection = AdbConnection(transport, device=name, timeouts=timeouts)
         return _connected(connection, keys)
 
-    return AdbTarget(name, connect)
+    return AdbTarget(name, connect, meter=meter)
 
 
 def open_usb_target(serial: str, *, timeouts: AdbTimeouts) -> AdbTarget:

@@ -32,7 +32,8 @@ _SCRIPT = (
             "machine": "uname -m",
             "kernel": "uname -sr",
             "pagesize": "getconf PAGE_SIZE",
-            "nproc": "nproc",
+            # GNU's nproc would otherwise tell what OpenMP was limited to.
+            "nproc": "(unset OMP_NUM_THREADS OMP_THREAD_LIMIT; nproc)",
         }.items()
     )
     + "exit 0"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from android_harness.content_store import ContentStore
 from android_harness.device_facts import DeviceFacts, read_device_facts
@@ -33,11 +34,14 @@ from android_harness.supervised_command import (
 )
 from android_harness.target import NOT_EXECUTABLE, NOT_FOUND, CommandResult, Target, command_error
 from exporters.durable_files import sha256_of, write_atomically
+from exporters.lora.combination import Combination
 from exporters.manifest import Bundle
 
 # Beyond the deadline that the device keeps: the time for its shell to report the kill.
 _REPORT_GRACE_S = 10.0
 _CLEAN_UP_TIMEOUT_S = 10.0
+_JOB_FILE = "job.json"
+_NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
 class InstalledRunner:
@@ -92,16 +96,20 @@ class InstalledRunner:
         threads: int,
         cpu_mask: str | None = None,
         lora_values: str | None = None,
-        updates: Sequence[tuple[int, float]] = (),
+        updates: Sequence[Combination] = (),
         lora_values_out: str | None = None,
+        files: Mapping[str, Path] = _NO_FILES,
         timeout_s: float | None = None,
     ) -> list[Record]:
         """Runs one job to its end and returns its records; see `Job` for the arguments.
 
         `examples` is a file of this machine; `lora_values` and `lora_values_out` are paths on the
-        device. Whatever happens, nothing of the run stays on a device that can still be reached.
+        device. `files` of this machine are put beside the job, where it finds them by their names:
+        `AlongTask(direction="u.f32")` with `files={"u.f32": path}`. Whatever happens, nothing of
+        the run stays on a device that can still be reached.
 
         Raises:
+            ValueError: a name in `files` is none that a file beside the job can have.
             RunnerFailedError: the runner refused the job, with its reason.
             RunnerKilledError: a signal ended the runner.
             IncompleteRunError: the runner's records stop short.
@@ -109,6 +117,9 @@ class InstalledRunner:
             DeviceGoneError: the device vanished during the run.
             MissingProgramError, NotExecutableError: the device could not start the runner.
         """
+        for name in files:
+            if name in ("", ".", "..", _JOB_FILE) or "/" in name:
+                raise ValueError(f"a file beside the job cannot be named {name!r}")
         job = Job(
             model=str(self._base),
             adapter=str(self._adapter),
@@ -124,8 +135,11 @@ class InstalledRunner:
         folder = self.target.workspace / "runs" / uuid.uuid4().hex
         try:
             with tempfile.TemporaryDirectory() as here:
-                self._push_text(job.model_dump_json(), folder / "job.json", Path(here))
-                program = [str(self._runner), str(folder / "job.json")]
+                job_path = folder / "job" / _JOB_FILE  # apart from the supervisor's own files
+                for name, local in files.items():
+                    self.target.push(local, job_path.with_name(name))
+                self._push_text(job.model_dump_json(), job_path, Path(here))
+                program = [str(self._runner), str(job_path)]
                 result = self.target.run(
                     supervised(folder, program, deadline_s=timeout_s),
                     timeout_s=None if timeout_s is None else timeout_s + _REPORT_GRACE_S,

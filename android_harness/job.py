@@ -11,10 +11,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from exporters.contract import Contract, Part
-from exporters.lora.directions import SEED_LIMIT, Distribution
+from exporters.lora.combination import Combination, DirectionName, Seed
+from exporters.lora.directions import Distribution
+from exporters.lora.support import EVERYTHING, Support
 
-Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
-Estimator = Literal["central", "forward"]
+# The native runner measures `central` and `forward`; it refuses a job that asks for `tangent`.
+Estimator = Literal["central", "forward", "tangent"]
 
 
 class VocabularyLoss(Part):
@@ -36,33 +38,50 @@ class VerbalizerLoss(Part):
 Loss = Annotated[VocabularyLoss | VerbalizerLoss, Field(discriminator="kind")]
 
 
-class Probing(Part):
-    """How slopes are measured.
-
-    `batch` lists examples by their line in the examples file. `layers` is the inclusive range of
-    layers whose LoRA moves (None: all adapted layers); elsewhere the direction is zero.
-    """
+class Measuring(Part):
+    """How a slope is measured; `batch` lists examples by their line in the examples file."""
 
     batch: tuple[NonNegativeInt, ...] = Field(min_length=1)
     estimator: Estimator = "central"
     epsilon: PositiveFloat
+
+
+class Probing(Measuring):
+    """How slopes along named directions are measured.
+
+    A direction is zero outside `support`, whose `head` says nothing here: the bundles that the
+    native runner reads have no classification head.
+    """
+
     distribution: Distribution = "rademacher"
     directions_per_pass: PositiveInt = 1
-    layers: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    support: Support = EVERYTHING
 
 
 class ProbeTask(Probing):
-    """Measure one slope per seed; a `probe` record each."""
+    """Measure one slope per direction; a `probe` record each, in their order."""
 
     kind: Literal["probe"] = "probe"
-    seeds: tuple[Seed, ...] = Field(min_length=1)
+    directions: tuple[DirectionName, ...] = Field(min_length=1)
+
+
+class AlongTask(Measuring):
+    """Measure one slope along a vector that a file holds, into an `along` record.
+
+    `direction`: raw little-endian float32 [parameters] in layout order. The step is ε times the
+    vector, whatever its length.
+    """
+
+    kind: Literal["along"] = "along"
+    direction: str
 
 
 class TimeTask(Probing):
     """Time probes: a `sample` record per repetition.
 
-    A repetition measures `directions_per_pass` new directions, and again as many until it has
-    lasted `minimum_ns`. Under `forward` the first repetition also runs the task's one base pass.
+    A repetition measures `directions_per_pass` new directions, those of the seeds from
+    `first_seed` on, and again as many until it has lasted `minimum_ns`. Under `forward` the first
+    repetition also runs the task's one base pass.
     """
 
     kind: Literal["time"] = "time"
@@ -79,16 +98,16 @@ class EvaluateTask(Part):
     batch: tuple[NonNegativeInt, ...] = Field(min_length=1)
 
 
-Task = Annotated[ProbeTask | TimeTask | EvaluateTask, Field(discriminator="kind")]
+Task = Annotated[ProbeTask | AlongTask | TimeTask | EvaluateTask, Field(discriminator="kind")]
 
 
 class Job(Contract):
     """One run of the native runner.
 
     LoRA values are `lora_values` (raw little-endian float32 [parameters] in layout order), or the
-    adapter's own when None. `updates` are added first, in order: θ ← θ + coefficient · direction,
-    in float32, so that every replica stays bit-identical; the result is written to
-    `lora_values_out` when given.
+    adapter's own when None. `updates` are added first, in order, as `Combination.add_to` does:
+    θ ← θ + coefficient · direction in float32. Rademacher ones keep every replica bit-identical;
+    Gaussian ones agree within 1e-6 only. The result is written to `lora_values_out` when given.
     """
 
     word: ClassVar[str] = "job"
@@ -97,7 +116,7 @@ class Job(Contract):
     adapter: str
     examples: str
     lora_values: str | None = None
-    updates: tuple[tuple[Seed, float], ...] = ()
+    updates: tuple[Combination, ...] = ()
     lora_values_out: str | None = None
     loss: Loss = VocabularyLoss()
     threads: PositiveInt

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from android_harness.errors import IncompleteRunError, RunnerFailedError
-from android_harness.job import Seed
 from exporters.contract import Part
+from exporters.lora.combination import DirectionName
 
 
 class RunnerDevice(Part):
@@ -71,7 +71,17 @@ class ProbeRecord(Part):
 
     event: Literal["probe"]
     task: int
-    seed: Seed
+    direction: DirectionName
+    slope: float
+    loss_plus: float
+    loss_minus: float
+
+
+class AlongRecord(Part):
+    """The slope along the given vector, in nats per unit of it; losses as in a `probe`."""
+
+    event: Literal["along"]
+    task: int
     slope: float
     loss_plus: float
     loss_minus: float
@@ -101,7 +111,7 @@ class MemoryRecord(Part):
 
 class ErrorRecord(Part):
     event: Literal["error"]
-    phase: Literal["job", "model", "adapter", "lora_values", "examples", "compute"]
+    phase: Literal["job", "model", "adapter", "lora_values", "examples", "direction", "compute"]
     message: str
     file: str | None
 
@@ -117,6 +127,7 @@ Record = (
     | LoadRecord
     | SampleRecord
     | ProbeRecord
+    | AlongRecord
     | EvaluationRecord
     | MemoryRecord
     | ErrorRecord

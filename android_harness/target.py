@@ -31,6 +31,17 @@ class CommandResult:
     stderr: bytes
 
 
+@dataclass(frozen=True)
+class SocketTraffic:
+    """Bytes that went through a target's sockets since it was opened, protocol included.
+
+    Counted at the socket calls of this process: what the kernel took, and what it handed over.
+    """
+
+    sent: int
+    received: int
+
+
 class Target(ABC):
     """A device. Methods may be called from several threads; errors are `DeviceError`s.
 
@@ -83,6 +94,10 @@ class Target(ABC):
     @abstractmethod
     def close(self) -> None:
         """Ends all connections; a closed target is not used again."""
+
+    def traffic(self) -> SocketTraffic | None:
+        """The bytes sent and received so far; None for a target that is not behind a socket."""
+        return None
 
     def check(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
         """Like `run`, for commands that must succeed.

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
-from android_harness.job import Estimator, Seed
+from android_harness.job import Estimator
 from device_bench.errors import SweepSettingsError
 from exporters.contract import Part
+from exporters.lora.combination import Seed
 
 LossPositions = Literal["last", "all"]
 

@@ -71,6 +71,9 @@ class ArmSummary(Part):
     outliers: NonNegativeInt = 0  # repetitions with a modified z-score above 3.5; none is dropped
     peak_memory_bytes: PositiveInt
     provenance: Provenance
+    # The inclusive range of layers whose LoRA moved; None: all adapted layers.
+    layers: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    joules_per_probe: Interval | None = None  # None: the device cannot tell
 
 
 class BackendProfile(Part):
@@ -83,6 +86,8 @@ class BackendProfile(Part):
     peak_memory_bytes: PositiveInt
     verdict: Verdict
     reasons: tuple[str, ...]
+    # Seconds of a device that has run for long over seconds of its arms; None: not measured.
+    sustained_factor: Interval | None = None
 
 
 class Profile(Contract):

@@ -18,7 +18,8 @@ from exporters.errors import ContractError
 class Part(BaseModel):
     """A piece of a contract: unknown fields are refused, values do not change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # JSON has no NaN or infinity; as null they could not be read back.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
 class Contract(Part):

@@ -1,10 +1,12 @@
-"""adb-shell's TCP transport with whole writes, no Nagle delay, and a noticed end of file."""
+"""adb-shell's TCP transport: whole writes, no Nagle delay, a noticed end of file, all counted."""
 
 from __future__ import annotations
 
 import socket
 
 from adb_shell.transport.tcp_transport import TcpTransport
+
+from android_harness.adb.socket_meter import SocketMeter
 
 # A peer that lost power sends nothing: probe an idle link, and give it up after about 25 s.
 _KEEPALIVE_IDLE_S = 10
@@ -13,7 +15,15 @@ _KEEPALIVE_PROBES = 3
 
 
 class WholeTcpTransport(TcpTransport):
-    """A TCP connection. Time-outs raise `TimeoutError`, a lost peer another `OSError`."""
+    """A TCP connection. Time-outs raise `TimeoutError`, a lost peer another `OSError`.
+
+    Args:
+        meter: counts every byte that the socket takes or hands over.
+    """
+
+    def __init__(self, host: str, port: int, meter: SocketMeter | None = None) -> None:
+        super().__init__(host, port)
+        self._meter = meter or SocketMeter()
 
     def connect(self, transport_timeout_s: float | None) -> None:
         connection = socket.create_connection((self._host, self._port), transport_timeout_s)
@@ -36,6 +46,7 @@ class WholeTcpTransport(TcpTransport):
         data: bytes = self._connection.recv(numbytes)
         if not data:
             raise ConnectionResetError("the device closed the connection")
+        self._meter.add_received(len(data))
         return data
 
     def bulk_write(self, data: bytes, transport_timeout_s: float | None) -> int:
@@ -48,7 +59,9 @@ class WholeTcpTransport(TcpTransport):
         self._connection.settimeout(_socket_timeout(transport_timeout_s))
         rest = memoryview(data)
         while rest:
-            rest = rest[self._connection.send(rest) :]
+            taken = self._connection.send(rest)
+            self._meter.add_sent(taken)
+            rest = rest[taken:]
         return len(data)
 
     def is_alive(self) -> bool:

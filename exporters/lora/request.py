@@ -45,17 +45,27 @@ class LoraRequest:
         Raises:
             ExportError: `layers` is malformed or outside the model.
         """
-        if self.layers == "all":
-            return list(range(model_layers))
-        if match := re.fullmatch(r"last:(\d+)", self.layers):
-            first, last = model_layers - int(match[1]), model_layers - 1
-        elif match := re.fullmatch(r"(\d+)-(\d+)", self.layers):
-            first, last = int(match[1]), int(match[2])
-        else:
-            raise ExportError(f"cannot read the LoRA layers {self.layers!r}", remedy=_LAYERS_REMEDY)
-        if not 0 <= first <= last < model_layers:
-            raise ExportError(
-                f"the LoRA layers {self.layers!r} do not exist in a model of {model_layers} layers",
-                remedy=_LAYERS_REMEDY,
-            )
+        first, last = layer_range(self.layers, model_layers)
         return list(range(first, last + 1))
+
+
+def layer_range(text: str, model_layers: int) -> tuple[int, int]:
+    """The first and last layer that `all`, `last:N` or `A-B` names.
+
+    Raises:
+        ExportError: the text is malformed or names layers outside the model.
+    """
+    if text == "all":
+        first, last = 0, model_layers - 1
+    elif match := re.fullmatch(r"last:(\d+)", text):
+        first, last = model_layers - int(match[1]), model_layers - 1
+    elif match := re.fullmatch(r"(\d+)-(\d+)", text):
+        first, last = int(match[1]), int(match[2])
+    else:
+        raise ExportError(f"cannot read the LoRA layers {text!r}", remedy=_LAYERS_REMEDY)
+    if not 0 <= first <= last < model_layers:
+        raise ExportError(
+            f"the LoRA layers {text!r} do not exist in a model of {model_layers} layers",
+            remedy=_LAYERS_REMEDY,
+        )
+    return first, last

@@ -68,7 +68,9 @@ def test_every_recorded_phone_tells_what_it_is(shared_data: Path) -> None:
         assert facts.cpu_features, recording.name
 
 
-def test_facts_of_this_machine() -> None:
+def test_facts_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
     with open_target("local") as target:
         facts = read_device_facts(target)
 

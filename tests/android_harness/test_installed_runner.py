@@ -13,6 +13,7 @@ from android_harness.errors import (
     DeviceGoneError,
     DeviceTimeoutError,
     IncompleteRunError,
+    MissingFileError,
     MissingProgramError,
     NotExecutableError,
     RunnerFailedError,
@@ -22,11 +23,12 @@ from android_harness.errors import (
 )
 from android_harness.fake_phone import FakePhone, Faults
 from android_harness.installed_runner import install_runner
-from android_harness.job import EvaluateTask, Job
+from android_harness.job import AlongTask, EvaluateTask, Job
 from android_harness.open_target import open_target
 from android_harness.records import EndRecord, ErrorRecord
 from android_harness.target import Target
 from exporters.durable_files import sha256_of
+from exporters.lora.combination import Combination
 from exporters.manifest import Bundle
 from tests.android_harness.recorded_runs import whole_run
 from tests.android_harness.waiting import PATIENT, ends_soon
@@ -34,6 +36,7 @@ from tests.android_harness.waiting import PATIENT, ends_soon
 pytestmark = pytest.mark.usefixtures("private_home")
 
 StandIn = Callable[..., Path]
+UPDATE = Combination(pairs=((7, 0.5), ((1, 2), -0.5)))
 
 
 def left_behind(target: Target) -> bytes:
@@ -62,16 +65,56 @@ def test_the_runner_reads_the_job_it_was_given(
         examples=examples,
         tasks=[EvaluateTask(batch=(0,))],
         threads=2,
-        updates=[(7, 0.5)],
+        updates=[UPDATE],
         lora_values_out=installed.state_path("values"),
     )
 
     installed.fetch(installed.state_path("job.json"), tmp_path / "job.json")
     job = Job.read(tmp_path / "job.json")
-    assert (job.threads, job.updates) == (2, ((7, 0.5),))
+    assert (job.threads, job.updates) == (2, (UPDATE,))
     for path, local in ((job.model, bundle.base), (job.adapter, bundle.adapter)):
         said = target.check(["sha256sum", path]).stdout.decode().split()[0]
         assert said == sha256_of(local)
+
+
+def test_a_runs_own_files_lie_beside_its_job_and_go_with_it(
+    target: Target, bundle: Bundle, stand_in: StandIn, examples: Path, tmp_path: Path
+) -> None:
+    kept = target.workspace / "state"
+    copy = f'mkdir -p {kept}; cp "$1" {kept}/job.json; cp "${{1%/*}}/u.f32" {kept}/u.f32'
+    installed = install_runner(target, bundle, runner=stand_in(whole_run(), then=copy))
+    local = tmp_path / "along"
+    local.write_bytes(b"\0\x80?\xff")
+
+    task = AlongTask(batch=(0,), epsilon=0.1, direction="u.f32")
+    installed.run(examples=examples, tasks=[task], threads=1, files={"u.f32": local})
+
+    installed.fetch(installed.state_path("job.json"), tmp_path / "job.json")
+    installed.fetch(installed.state_path("u.f32"), tmp_path / "u.f32")
+    assert Job.read(tmp_path / "job.json").tasks == (task,)
+    assert (tmp_path / "u.f32").read_bytes() == local.read_bytes()
+    assert left_behind(target) == b""
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "job.json", "../u.f32", "/u.f32", "a/u.f32"])
+def test_files_cannot_lie_anywhere_else(
+    target: Target, bundle: Bundle, stand_in: StandIn, examples: Path, name: str
+) -> None:
+    installed = install_runner(target, bundle, runner=stand_in(whole_run()))
+    with pytest.raises(ValueError, match="beside the job"):
+        installed.run(examples=examples, tasks=[], threads=1, files={name: examples})
+    assert left_behind(target) == b""
+
+
+def test_a_file_that_is_missing_here_leaves_nothing_there(
+    target: Target, bundle: Bundle, stand_in: StandIn, examples: Path, tmp_path: Path
+) -> None:
+    installed = install_runner(target, bundle, runner=stand_in(whole_run()))
+    with pytest.raises(MissingFileError):
+        installed.run(
+            examples=examples, tasks=[], threads=1, files={"v": examples, "u": tmp_path / "absent"}
+        )
+    assert left_behind(target) == b""
 
 
 def test_what_is_installed_is_not_sent_again(

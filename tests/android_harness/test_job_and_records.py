@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from android_harness.errors import IncompleteRunError, RunnerFailedError
 from android_harness.job import (
+    AlongTask,
     EvaluateTask,
     Job,
     ProbeTask,
@@ -14,6 +15,7 @@ from android_harness.job import (
     VocabularyLoss,
 )
 from android_harness.records import (
+    AlongRecord,
     EndRecord,
     ErrorRecord,
     EvaluationRecord,
@@ -23,22 +25,36 @@ from android_harness.records import (
     SampleRecord,
     parse_records,
 )
+from exporters.lora.combination import Combination
+from exporters.lora.support import Support
 from tests.android_harness.recorded_runs import whole_run
 
 counts = st.integers(min_value=1, max_value=1 << 40)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 seeds = st.integers(min_value=0, max_value=(1 << 63) - 1)
 lines = st.lists(st.integers(min_value=0, max_value=1000), min_size=1, max_size=4).map(tuple)
-probing = {
+names = seeds | st.lists(seeds, max_size=4).map(tuple)
+distributions = st.sampled_from(["rademacher", "gaussian"])
+supports = st.builds(
+    Support,
+    layers=st.none() | st.tuples(*[st.integers(min_value=0, max_value=100)] * 2),
+    matrices=st.sampled_from(["AB", "B"]),
+    head=st.booleans(),
+)
+measuring = {
     "batch": lines,
-    "estimator": st.sampled_from(["central", "forward"]),
+    "estimator": st.sampled_from(["central", "forward", "tangent"]),
     "epsilon": st.floats(min_value=1e-8, max_value=1.0),
-    "distribution": st.sampled_from(["rademacher", "gaussian"]),
+}
+probing = {
+    **measuring,
+    "distribution": distributions,
     "directions_per_pass": st.integers(min_value=1, max_value=64),
-    "layers": st.none() | st.tuples(*[st.integers(min_value=0, max_value=100)] * 2),
+    "support": supports,
 }
 tasks = st.one_of(
-    st.builds(ProbeTask, seeds=st.lists(seeds, min_size=1, max_size=4).map(tuple), **probing),
+    st.builds(ProbeTask, directions=st.lists(names, min_size=1, max_size=4).map(tuple), **probing),
+    st.builds(AlongTask, direction=st.text(min_size=1), **measuring),
     st.builds(
         TimeTask,
         warmup=st.integers(min_value=0, max_value=9),
@@ -54,7 +70,15 @@ jobs = st.builds(
     adapter=st.text(min_size=1),
     examples=st.text(min_size=1),
     lora_values=st.none() | st.text(min_size=1),
-    updates=st.lists(st.tuples(seeds, numbers), max_size=3).map(tuple),
+    updates=st.lists(
+        st.builds(
+            Combination,
+            distribution=distributions,
+            support=supports,
+            pairs=st.lists(st.tuples(names, numbers), max_size=3).map(tuple),
+        ),
+        max_size=2,
+    ).map(tuple),
     lora_values_out=st.none() | st.text(min_size=1),
     loss=st.just(VocabularyLoss())
     | st.builds(VerbalizerLoss, tokens=st.lists(st.integers(), min_size=2).map(tuple)),
@@ -84,7 +108,15 @@ middle_records = st.one_of(
         ProbeRecord,
         event=st.just("probe"),
         task=counts,
-        seed=seeds,
+        direction=names,
+        slope=numbers,
+        loss_plus=numbers,
+        loss_minus=numbers,
+    ),
+    st.builds(
+        AlongRecord,
+        event=st.just("along"),
+        task=counts,
         slope=numbers,
         loss_plus=numbers,
         loss_minus=numbers,

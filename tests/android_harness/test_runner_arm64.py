@@ -12,6 +12,8 @@ import pytest
 from android_harness.job import EvaluateTask
 from android_harness.records import EvaluationRecord, LoadRecord, parse_records
 from android_harness.runner_build import host_abi, runner_path
+from exporters.lora.combination import Combination
+from exporters.lora.support import Support
 from tests.android_harness.runner_models import Shape, make_bench, random_sequences
 
 EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
@@ -28,7 +30,9 @@ def test_arm64_computes_what_this_machine_computes(
         pytest.skip("not built: fwdllm runner build --abi arm64-v8a")
     bench = make_bench(tmp_path, Shape(), gguf.GGMLQuantizationType[kind])
     bench.write_examples(random_sequences([20, 12], bench.shape.vocabulary))
-    updates = [(3, 0.01), (4, -0.02)]
+    everywhere = Combination(pairs=((3, 0.01), (tuple(range(len(bench.layout.tensors))), 0.02)))
+    somewhere = Combination(support=Support(layers=(1, 1), matrices="B"), pairs=((4, -0.02),))
+    updates = (everywhere, somewhere)
     task = EvaluateTask(batch=(0, 1))
     here = bench.run(task, updates=updates)
     emulated = subprocess.run(

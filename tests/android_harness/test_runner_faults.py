@@ -13,9 +13,18 @@ import numpy as np
 import pytest
 
 from android_harness.errors import RunnerFailedError
-from android_harness.job import EvaluateTask, ProbeTask, VerbalizerLoss
+from android_harness.job import (
+    AlongTask,
+    EvaluateTask,
+    ProbeTask,
+    Task,
+    TimeTask,
+    VerbalizerLoss,
+)
 from android_harness.records import EndRecord, ErrorRecord, HelloRecord, parse_records
 from android_harness.runner_build import build_runner
+from exporters.lora.combination import Combination
+from exporters.lora.support import Support
 from tests.android_harness.runner_models import (
     TINY,
     Bench,
@@ -301,7 +310,7 @@ def test_lines_that_do_not_exist(bench: Bench) -> None:
 
 def test_batches_without_targets(bench: Bench) -> None:
     bench.write_rows([{"tokens": [1, 2], "targets": [-100, -100]}])
-    task = ProbeTask(batch=(0,), epsilon=0.1, seeds=(1,))
+    task = ProbeTask(batch=(0,), epsilon=0.1, directions=(1,))
     assert_fails(bench.job(task), "compute", "no example of the batch has a target")
     assert_fails(bench.job(EvaluateTask(batch=(0,))), "compute", "has a target")
 
@@ -312,8 +321,54 @@ def test_targets_that_are_no_labels(bench: Bench) -> None:
 
 
 def test_layers_without_lora(bench: Bench) -> None:
-    task = ProbeTask(batch=(0,), epsilon=0.1, seeds=(1,), layers=(7, 9))
+    task = ProbeTask(batch=(0,), epsilon=0.1, directions=(1,), support=Support(layers=(7, 9)))
     assert_fails(bench.job(task), "compute", "no layer from 7 to 9 is adapted")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        ProbeTask(batch=(0,), epsilon=0.1, estimator="tangent", directions=(1,)),
+        AlongTask(batch=(0,), epsilon=0.1, estimator="tangent", direction="u.f32"),
+        TimeTask(batch=(0,), epsilon=0.1, estimator="tangent", warmup=0, repetitions=1),
+    ],
+    ids=["probe", "along", "time"],
+)
+def test_tangents_are_refused_before_the_model_is_read(bench: Bench, task: Task) -> None:
+    bench.base.unlink()
+    job = bench.job(EVALUATE, task)
+    assert_fails(job, "job", "tasks[1].estimator: this runner does not measure tangents")
+
+
+@pytest.mark.parametrize("seeds", [(), (1,), (1,) * 7, (1,) * 9])
+def test_names_for_another_number_of_matrices(bench: Bench, seeds: tuple[int, ...]) -> None:
+    assert len(bench.layout.tensors) == 8
+    message = f"a direction names {len(seeds)} seeds, the adapter has 8 matrices"
+    probe = ProbeTask(batch=(0,), epsilon=0.1, directions=(1, seeds))
+    assert_fails(bench.job(EVALUATE, probe), "job", message, "job.json")
+    update = Combination(pairs=((1, 0.5), (seeds, 0.5)))
+    assert_fails(bench.job(EVALUATE, updates=(update,)), "job", message, "job.json")
+
+
+ALONG = AlongTask(batch=(0,), epsilon=0.1, direction="u.f32")
+
+
+@pytest.mark.parametrize("extra", [-4, -1, 1, 4])
+def test_a_direction_of_another_size(bench: Bench, extra: int) -> None:
+    size = bench.layout.parameters * 4 + extra
+    (bench.folder / "u.f32").write_bytes(bytes(size))
+    assert_fails(bench.job(ALONG), "direction", f"{size} bytes", "u.f32")
+
+
+def test_a_direction_that_is_missing(bench: Bench) -> None:
+    assert_fails(bench.job(ALONG), "direction", "cannot open", "u.f32")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])
+def test_a_direction_that_leads_nowhere(bench: Bench, value: float) -> None:
+    direction = np.full(bench.layout.parameters, value, dtype="<f4")
+    (bench.folder / "u.f32").write_bytes(direction.tobytes())
+    assert_fails(bench.job(ALONG), "compute", "not finite")
 
 
 def test_records_before_a_failure_are_kept(bench: Bench) -> None:
@@ -360,7 +415,10 @@ def test_no_mutation_of_a_gguf_kills_the_runner(bench: Bench, name: str, seed: i
 @pytest.mark.parametrize("seed", range(30))
 def test_no_mutation_of_a_text_file_kills_the_runner(bench: Bench, seed: int) -> None:
     generator = np.random.default_rng(seed)
-    job = bench.job(EVALUATE, ProbeTask(batch=(0, 1), epsilon=0.1, seeds=(1, 2)))
+    (bench.folder / "u.f32").write_bytes(bytes(bench.layout.parameters * 4))
+    update = Combination(support=Support(layers=(0, 1)), pairs=((1, 0.5), (tuple(range(8)), 0.5)))
+    probe = ProbeTask(batch=(0, 1), epsilon=0.1, directions=(1, tuple(range(8))))
+    job = bench.job(EVALUATE, probe, ALONG, updates=(update,))
     path = job if seed % 2 else bench.folder / "examples.jsonl"
     data = bytearray(path.read_bytes())
     for _ in range(int(generator.integers(1, 4))):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from pathlib import Path
 
 import gguf
@@ -14,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from android_harness.job import EvaluateTask, ProbeTask, TimeTask, VerbalizerLoss
+from android_harness.job import AlongTask, EvaluateTask, ProbeTask, TimeTask, VerbalizerLoss
 from android_harness.records import (
+    AlongRecord,
     EvaluationRecord,
     LoadRecord,
     MemoryRecord,
@@ -23,7 +23,9 @@ from android_harness.records import (
     Record,
     SampleRecord,
 )
-from exporters.lora.directions import direction
+from exporters.lora.combination import DirectionName, named_direction
+from exporters.lora.directions import Distribution, direction
+from exporters.lora.support import EVERYTHING, Support
 from tests.android_harness.runner_models import (
     MODULES,
     TINY,
@@ -202,7 +204,7 @@ def test_losses_and_slopes_are_those_of_the_pytorch_model(tmp_path: Path) -> Non
 
     theta = torch.from_numpy(bench.values)
     seeds = tuple(range(20, 28))
-    task = ProbeTask(batch=(0,), epsilon=1e-3, seeds=seeds, directions_per_pass=3)
+    task = ProbeTask(batch=(0,), epsilon=1e-3, directions=seeds, directions_per_pass=3)
     records = bench.run(EvaluateTask(batch=(0,)), task)
     assert losses(records) == [pytest.approx(float(loss(theta)), rel=1e-5)]
     exact = [
@@ -248,81 +250,108 @@ def test_slopes_do_not_depend_on_directions_per_pass(
         ProbeTask(
             batch=ALL,
             epsilon=1e-2,
-            seeds=seeds,
+            directions=seeds,
             estimator=estimator,  # type: ignore[arg-type]
-            layers=layers,
+            support=Support(layers=layers),
             directions_per_pass=width,
         )
         for width in (1, 2, 4, 9)
     )
     found = probes(bench.run(one, two, four, many))
     by_task = [[p for p in found if p.task == task] for task in range(4)]
-    assert [p.seed for p in by_task[2]] == list(seeds)
+    assert [p.direction for p in by_task[2]] == list(seeds)
     for others in by_task[1:]:
         for a, b in zip(by_task[0], others, strict=True):
             assert b.slope == pytest.approx(a.slope, rel=2e-3, abs=2e-4)
             assert b.loss_plus == pytest.approx(a.loss_plus, rel=1e-6)
 
 
+def loss_after(bench: Bench, step: NDArray[np.float32]) -> float:
+    """The loss of example 1 at θ + step, made by numpy."""
+    (bench.folder / "moved.f32").write_bytes((bench.values + step).astype("<f4").tobytes())
+    (loss,) = losses(bench.run(EvaluateTask(batch=(1,)), lora_values="moved.f32"))
+    return loss
+
+
+ONE_SEED_A_TENSOR = tuple(range(100, 128))
+
+
 @pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
-def test_losses_are_those_at_the_moved_values(bench: Bench, distribution: str) -> None:
-    """A probe's losses equal evaluations at θ ± εv made by numpy."""
-    epsilon, seed = 1e-2, 77
-    v = direction(seed, bench.layout.parameters, distribution)  # type: ignore[arg-type]
-    task = ProbeTask(batch=(1,), epsilon=epsilon, seeds=(seed,), distribution=distribution)  # type: ignore[arg-type]
-    (probe,) = probes(bench.run(task))
+@pytest.mark.parametrize("name", [77, ONE_SEED_A_TENSOR], ids=["seed", "seeds"])
+@pytest.mark.parametrize(
+    "support",
+    [
+        EVERYTHING,
+        Support(layers=(1, 1)),
+        Support(matrices="B"),
+        Support(layers=(0, 0), matrices="B", head=False),
+    ],
+    ids=["everything", "layer", "B", "B-of-a-layer"],
+)
+def test_losses_are_those_at_the_moved_values(
+    bench: Bench, distribution: Distribution, name: DirectionName, support: Support
+) -> None:
+    """A probe's losses equal evaluations at θ ± εv."""
+    epsilon = 1e-2
+    v = named_direction(name, bench.layout, distribution, support)
+    task = ProbeTask(
+        batch=(1,),
+        epsilon=epsilon,
+        directions=(5, name),
+        distribution=distribution,
+        support=support,
+        directions_per_pass=2,
+    )
+    probe = probes(bench.run(task))[1]
+    assert probe.direction == name
     for sign, loss in ((1, probe.loss_plus), (-1, probe.loss_minus)):
-        moved = bench.values + np.float32(sign * epsilon) * v
-        (bench.folder / "moved.f32").write_bytes(moved.astype("<f4").tobytes())
-        (expected,) = losses(bench.run(EvaluateTask(batch=(1,)), lora_values="moved.f32"))
-        assert loss == pytest.approx(expected, rel=1e-6)
+        assert loss == pytest.approx(loss_after(bench, np.float32(sign * epsilon) * v), rel=1e-6)
     assert probe.slope == (probe.loss_plus - probe.loss_minus) / (2 * epsilon)
 
 
-def test_directions_are_zero_outside_the_layers(bench: Bench) -> None:
-    v = direction(5, bench.layout.parameters)
-    for tensor in bench.layout.tensors:
-        if tensor.layer != 1:
-            v[tensor.slice] = 0
-    moved = bench.values + np.float32(1e-2) * v
-    (bench.folder / "layers.f32").write_bytes(moved.astype("<f4").tobytes())
-    (expected,) = losses(bench.run(EvaluateTask(batch=ALL), lora_values="layers.f32"))
-    task = ProbeTask(batch=ALL, epsilon=1e-2, seeds=(5,), layers=(1, 1), estimator="forward")
-    records = bench.run(task, EvaluateTask(batch=ALL))
-    (probe,) = probes(records)
-    assert probe.loss_plus == pytest.approx(expected, rel=1e-6)
-    assert probe.loss_minus == pytest.approx(losses(records)[0], rel=1e-6)
+def test_a_slope_along_a_given_vector(bench: Bench) -> None:
+    u = np.random.default_rng(3).normal(size=bench.layout.parameters).astype("<f4")
+    (bench.folder / "u.f32").write_bytes(u.tobytes())
+    epsilon = 1e-2
+    central = AlongTask(batch=(1,), epsilon=epsilon, direction="u.f32")
+    forward = central.model_copy(update={"estimator": "forward"})
+    evaluate = EvaluateTask(batch=(1,))
+    records = bench.run(central, forward, evaluate)
+    first, second = (record for record in records if isinstance(record, AlongRecord))
+    assert (first.task, second.task) == (0, 1)
+    plus = loss_after(bench, np.float32(epsilon) * u)
+    minus = loss_after(bench, np.float32(-epsilon) * u)
+    assert first.loss_plus == second.loss_plus == pytest.approx(plus, rel=1e-6)
+    assert first.loss_minus == pytest.approx(minus, rel=1e-6)
+    assert first.slope == (first.loss_plus - first.loss_minus) / (2 * epsilon)
+    assert [second.loss_minus] == losses(records)
+    assert second.slope == (second.loss_plus - second.loss_minus) / epsilon
+
+
+def test_a_slope_along_a_named_direction_is_its_probes(bench: Bench) -> None:
+    support = Support(layers=(1, 1))
+    u = named_direction(77, bench.layout, "rademacher", support)
+    (bench.folder / "u.f32").write_bytes(u.astype("<f4").tobytes())
+    probe = ProbeTask(batch=ALL, epsilon=1e-2, directions=(77,), support=support)
+    records = bench.run(probe, AlongTask(batch=ALL, epsilon=1e-2, direction="u.f32"))
+    (named,) = probes(records)
+    (given,) = (record for record in records if isinstance(record, AlongRecord))
+    assert (given.slope, given.loss_plus) == (named.slope, named.loss_plus)
 
 
 def test_probing_leaves_the_base_loss_bit_for_bit(bench: Bench) -> None:
     evaluate = EvaluateTask(batch=(1, 3))
-    probe = ProbeTask(batch=(1, 3), epsilon=0.1, seeds=(1, 2, 3), directions_per_pass=2)
+    probe = ProbeTask(batch=(1, 3), epsilon=0.1, directions=(1, 2, 3), directions_per_pass=2)
     before, after = losses(bench.run(evaluate, probe, evaluate))
     assert before == after
 
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_change_nothing(bench: Bench, threads: int) -> None:
-    task = ProbeTask(batch=ALL, epsilon=1e-2, seeds=(1, 2, 3), directions_per_pass=2)
+    task = ProbeTask(batch=ALL, epsilon=1e-2, directions=(1, 2, 3), directions_per_pass=2)
     single, several = probes(bench.run(task)), probes(bench.run(task, threads=threads))
     for a, b in zip(single, several, strict=True):
         assert b.loss_plus == pytest.approx(a.loss_plus, rel=1e-6)
-
-
-def test_updates_replay_bit_for_bit(bench: Bench) -> None:
-    generator = np.random.default_rng(8)
-    updates = [(90 + i, float(c)) for i, c in enumerate(generator.normal(size=20))]
-    records = bench.run(updates=updates, lora_values_out="after.f32")
-    expected = bench.values.copy()
-    for seed, coefficient in updates:
-        expected += np.float32(coefficient) * direction(seed, bench.layout.parameters)
-    written = (bench.folder / "after.f32").read_bytes()
-    assert written == expected.astype("<f4").tobytes()
-
-    again = bench.run(lora_values="after.f32")
-    hashes = [r.lora_sha256 for r in [*records, *again] if isinstance(r, LoadRecord)]
-
-    assert hashes == [hashlib.sha256(written).hexdigest()] * 2
 
 
 def test_verbalizer_loss_is_a_softmax_over_the_labels(tmp_path: Path) -> None:

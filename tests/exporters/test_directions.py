@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.lora.directions import SEED_LIMIT, Distribution, direction, draw_seeds
+from exporters.lora.directions import (
+    SEED_LIMIT,
+    Distribution,
+    add_direction,
+    direction,
+    direction_range,
+    draw_seeds,
+)
 
 seeds = st.integers(0, SEED_LIMIT - 1)
 distributions = st.sampled_from(["rademacher", "gaussian"])
@@ -20,6 +27,36 @@ def test_a_longer_direction_starts_with_the_shorter(
     longer = direction(seed, length + more, distribution)
     assert longer.dtype == np.float32
     assert np.array_equal(direction(seed, length, distribution), longer[:length])
+
+
+@given(
+    seed=seeds,
+    distribution=distributions,
+    start=st.integers(0, 600),
+    length=st.integers(0, 600),
+)
+def test_any_part_can_be_made_alone(
+    seed: int, distribution: Distribution, start: int, length: int
+) -> None:
+    whole = direction(seed, start + length, distribution)
+    part = direction_range(seed, start, start + length, distribution)
+    assert part.dtype == np.float32
+    assert np.array_equal(part, whole[start:])
+
+
+@given(
+    seed=seeds,
+    distribution=distributions,
+    start=st.integers(0, 300),
+    scale=st.floats(-1e3, 1e3),
+)
+def test_adding_is_one_rounded_product_and_sum(
+    seed: int, distribution: Distribution, start: int, scale: float
+) -> None:
+    values = np.linspace(-2, 2, 131, dtype=np.float32)
+    expected = values + np.float32(scale) * direction_range(seed, start, start + 131, distribution)
+    add_direction(values, seed, scale, start=start, distribution=distribution)
+    assert values.tobytes() == expected.tobytes()
 
 
 @given(seed=seeds, length=st.integers(1, 300))

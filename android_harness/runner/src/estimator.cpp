@@ -2,32 +2,27 @@
 
 #include "failure.h"
 
-#include <algorithm>
-
 namespace fwdllm {
 
-// The lowest layer whose LoRA moves; everything below is the same for all directions.
-static int64_t lowest_moving_layer(const Adapter & adapter, const Probing & probing) {
+int64_t lowest_moving_layer(const Adapter & adapter, const Support & support) {
     int64_t lowest = -1;
     for (const LoraMatrix & matrix : adapter.matrices()) {
-        const bool moves = !probing.layers || (matrix.layer >= probing.layers->first &&
-                                               matrix.layer <= probing.layers->second);
+        const bool moves = support.contains(matrix.layer, matrix.is_b);
         if (moves && (lowest < 0 || matrix.layer < lowest)) lowest = matrix.layer;
     }
     if (lowest < 0) {
-        throw Failure("no layer from " + std::to_string(probing.layers->first) + " to " +
-                      std::to_string(probing.layers->second) + " is adapted");
+        throw Failure("no layer from " + std::to_string(support.layers->first) + " to " +
+                      std::to_string(support.layers->second) + " is adapted");
     }
     return lowest;
 }
 
 Prober::Prober(const Model & model, const Adapter & adapter, const Cpu & cpu,
                const std::vector<Example> & examples, const std::vector<int32_t> & label_tokens,
-               const Probing & probing)
-    : model_(model), adapter_(adapter), cpu_(cpu), label_tokens_(label_tokens), probing_(probing),
-      batch_(pack_batch(examples, probing.batch)),
-      lora_(model, adapter, probing.directions_per_pass),
-      first_perturbed_(lowest_moving_layer(adapter, probing)) {}
+               const Measuring & measuring, int slots, int64_t first_perturbed)
+    : model_(model), cpu_(cpu), label_tokens_(label_tokens), measuring_(measuring),
+      batch_(pack_batch(examples, measuring.batch)), lora_(model, adapter, slots),
+      first_perturbed_(first_perturbed) {}
 
 ForwardPass & Prober::pass(int slots) {
     std::unique_ptr<ForwardPass> & pass = by_slots_[slots];
@@ -38,23 +33,24 @@ ForwardPass & Prober::pass(int slots) {
     return *pass;
 }
 
-// The losses at θ + scale · v for the directions of `seeds`, in one pass.
-std::vector<double> Prober::losses(const std::vector<uint64_t> & seeds, double scale) {
-    for (size_t slot = 0; slot < seeds.size(); slot++) {
-        lora_.write(int(slot), Perturbation{ seeds[slot], probing_.distribution, float(scale),
-                                             probing_.layers });
+// The losses at θ + scale · v for each direction v, in one pass.
+std::vector<double> Prober::losses(const std::vector<Direction> & directions, double scale) {
+    for (size_t slot = 0; slot < directions.size(); slot++) {
+        lora_.write(int(slot), directions[slot], float(scale));
     }
-    ForwardPass & forward = pass(int(seeds.size()));
+    ForwardPass & forward = pass(int(directions.size()));
     forward.run();
     passes_++;
     std::vector<double> values;
-    for (size_t slot = 0; slot < seeds.size(); slot++) values.push_back(forward.mean_loss(int(slot)));
+    for (size_t slot = 0; slot < directions.size(); slot++) {
+        values.push_back(forward.mean_loss(int(slot)));
+    }
     return values;
 }
 
 double Prober::base_loss() {
     if (!base_known_) {
-        lora_.write(0, std::nullopt);
+        lora_.write(0);
         ForwardPass & forward = pass(1);
         forward.run();
         passes_++;
@@ -64,24 +60,22 @@ double Prober::base_loss() {
     return base_loss_;
 }
 
-std::vector<Probe> Prober::measure(const std::vector<uint64_t> & seeds) {
-    const double epsilon = probing_.epsilon;
-    std::vector<Probe> probes;
-    if (probing_.estimator == Estimator::central) {
-        const std::vector<double> plus = losses(seeds, epsilon);
-        const std::vector<double> minus = losses(seeds, -epsilon);
-        for (size_t i = 0; i < seeds.size(); i++) {
-            probes.push_back(
-                { seeds[i], (plus[i] - minus[i]) / (2 * epsilon), plus[i], minus[i] });
+std::vector<Slope> Prober::measure(const std::vector<Direction> & directions) {
+    const double epsilon = measuring_.epsilon;
+    std::vector<Slope> slopes;
+    if (measuring_.estimator == Estimator::central) {
+        const std::vector<double> plus = losses(directions, epsilon);
+        const std::vector<double> minus = losses(directions, -epsilon);
+        for (size_t i = 0; i < directions.size(); i++) {
+            slopes.push_back({ (plus[i] - minus[i]) / (2 * epsilon), plus[i], minus[i] });
         }
     } else {
         const double base = base_loss();
-        const std::vector<double> plus = losses(seeds, epsilon);
-        for (size_t i = 0; i < seeds.size(); i++) {
-            probes.push_back({ seeds[i], (plus[i] - base) / epsilon, plus[i], base });
+        for (double plus : losses(directions, epsilon)) {
+            slopes.push_back({ (plus - base) / epsilon, plus, base });
         }
     }
-    return probes;
+    return slopes;
 }
 
 }  // namespace fwdllm

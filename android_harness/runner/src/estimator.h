@@ -1,4 +1,4 @@
-// Slopes: the loss's derivative along random directions, by differences of losses.
+// Slopes: the loss's derivative along directions, by differences of losses.
 #pragma once
 
 #include "cpu.h"
@@ -13,36 +13,38 @@
 
 namespace fwdllm {
 
-struct Probe {
-    uint64_t seed;
-    double slope;
+struct Slope {
+    double value;
     double loss_plus;
     double loss_minus;  // central: at θ − εv; forward: at θ
 };
 
-// Measures slopes on one batch, `directions_per_pass` directions in each forward pass.
+// The lowest layer in which a support has parameters of the adapter.
+int64_t lowest_moving_layer(const Adapter & adapter, const Support & support);
+
+// Measures slopes on one batch, up to `slots` directions in each forward pass. The directions move
+// nothing below `first_perturbed`.
 class Prober {
   public:
     Prober(const Model & model, const Adapter & adapter, const Cpu & cpu,
            const std::vector<Example> & examples, const std::vector<int32_t> & label_tokens,
-           const Probing & probing);
+           const Measuring & measuring, int slots, int64_t first_perturbed);
 
-    // The slopes of up to `directions_per_pass` directions. Under `forward` the base loss is
-    // measured first if it is not known yet.
-    std::vector<Probe> measure(const std::vector<uint64_t> & seeds);
+    // The slopes of up to `slots` directions. Under `forward` the base loss is measured first if
+    // it is not known yet.
+    std::vector<Slope> measure(const std::vector<Direction> & directions);
 
     int passes() const { return passes_; }  // run so far
 
   private:
     ForwardPass & pass(int slots);
-    std::vector<double> losses(const std::vector<uint64_t> & seeds, double scale);
+    std::vector<double> losses(const std::vector<Direction> & directions, double scale);
     double base_loss();
 
     const Model & model_;
-    const Adapter & adapter_;
     const Cpu & cpu_;
     const std::vector<int32_t> & label_tokens_;
-    const Probing & probing_;
+    const Measuring & measuring_;
     const Batch batch_;
     LoraSlots lora_;
     int64_t first_perturbed_;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <set>
 
@@ -39,6 +40,15 @@ struct Field {
     double number() const {
         if (!value.is_number() || !std::isfinite(value.get<double>())) refuse("expected a number");
         return value.get<double>();
+    }
+    float float32() const {
+        const float nearest = float(number());
+        if (!std::isfinite(nearest)) refuse("expected a float32");
+        return nearest;
+    }
+    bool boolean() const {
+        if (!value.is_boolean()) refuse("expected true or false");
+        return value.get<bool>();
     }
     std::string text() const {
         if (!value.is_string()) refuse("expected a string");
@@ -94,35 +104,84 @@ static std::vector<int64_t> read_batch(Object & object) {
     return object.required("batch").integers(0, k_seed_max, 1);
 }
 
-static void read_probing(Object & object, Probing & probing) {
-    probing.batch = read_batch(object);
+static Distribution read_distribution(Object & object) {
+    const auto field = object.optional("distribution");
+    const std::string name = field ? field->text() : "rademacher";
+    if (name == "gaussian") return Distribution::gaussian;
+    if (name != "rademacher") field->refuse("unknown distribution " + name);
+    return Distribution::rademacher;
+}
+
+static Support read_support(Object & parent) {
+    Support support;
+    const auto field = parent.optional("support");
+    if (!field) return support;
+    Object object(*field);
+    if (const auto layers = object.optional("layers")) {
+        const auto range = layers->integers(0, k_seed_max, 2);
+        if (range.size() != 2) layers->refuse("expected two layers");
+        support.layers = { range[0], range[1] };
+    }
+    if (const auto matrices = object.optional("matrices")) {
+        const std::string name = matrices->text();
+        if (name != "AB" && name != "B") matrices->refuse("expected AB or B");
+        support.b_only = name == "B";
+    }
+    // A classification head: no model that is read here has one.
+    if (const auto head = object.optional("head")) head->boolean();
+    object.finish();
+    return support;
+}
+
+static DirectionName read_name(const Field & field) {
+    if (!field.value.is_array()) return uint64_t(field.integer(0, k_seed_max));
+    std::vector<uint64_t> seeds;
+    for (int64_t seed : field.integers(0, k_seed_max, 0)) seeds.push_back(uint64_t(seed));
+    return seeds;
+}
+
+static Combination read_combination(const Field & field) {
+    Object object(field);
+    Combination combination;
+    combination.distribution = read_distribution(object);
+    combination.support = read_support(object);
+    for (const Field & item : object.required("pairs").items()) {
+        const auto pair = item.items(2);
+        if (pair.size() != 2) item.refuse("expected [direction, coefficient]");
+        combination.pairs.emplace_back(read_name(pair[0]), pair[1].float32());
+    }
+    object.finish();
+    return combination;
+}
+
+static void read_measuring(Object & object, Measuring & measuring) {
+    measuring.batch = read_batch(object);
     if (const auto field = object.optional("estimator")) {
         const std::string name = field->text();
+        if (name == "tangent") {
+            field->refuse("this runner does not measure tangents; ask for central or forward");
+        }
         if (name != "central" && name != "forward") field->refuse("unknown estimator " + name);
-        probing.estimator = name == "central" ? Estimator::central : Estimator::forward;
+        measuring.estimator = name == "central" ? Estimator::central : Estimator::forward;
     }
     const Field epsilon = object.required("epsilon");
-    probing.epsilon = epsilon.number();
-    if (probing.epsilon <= 0 || !(float(probing.epsilon) > 0) || std::isinf(float(probing.epsilon))) {
-        epsilon.refuse("expected a positive float32");
-    }
-    if (const auto field = object.optional("distribution")) {
-        const std::string name = field->text();
-        if (name != "rademacher" && name != "gaussian") field->refuse("unknown distribution " + name);
-        probing.distribution =
-            name == "rademacher" ? Distribution::rademacher : Distribution::gaussian;
-    }
+    measuring.epsilon = epsilon.number();
+    if (!(epsilon.float32() > 0)) epsilon.refuse("expected a positive float32");
+}
+
+static void read_probing(Object & object, Probing & probing) {
+    read_measuring(object, probing);
+    probing.distribution = read_distribution(object);
     if (const auto field = object.optional("directions_per_pass")) {
         probing.directions_per_pass = int(field->integer(1, 4096));
     }
-    if (const auto field = object.optional("layers")) {
-        const auto range = field->integers(0, k_seed_max, 2);
-        if (range.size() != 2) field->refuse("expected two layers");
-        probing.layers = { range[0], range[1] };
-    }
+    probing.support = read_support(object);
 }
 
-static Task read_task(const Field & field) {
+// A path as it stands in the job -> one that the runner can open.
+using PathReader = std::function<std::string(const Field &)>;
+
+static Task read_task(const Field & field, const PathReader & file_path) {
     Object object(field);
     const Field kind_field = object.required("kind");
     const std::string kind = kind_field.text();
@@ -130,10 +189,15 @@ static Task read_task(const Field & field) {
     if (kind == "probe") {
         ProbeTask probe;
         read_probing(object, probe);
-        for (int64_t seed : object.required("seeds").integers(0, k_seed_max, 1)) {
-            probe.seeds.push_back(uint64_t(seed));
+        for (const Field & item : object.required("directions").items(1)) {
+            probe.directions.push_back(read_name(item));
         }
         task = probe;
+    } else if (kind == "along") {
+        AlongTask along;
+        read_measuring(object, along);
+        along.direction = file_path(object.required("direction"));
+        task = along;
     } else if (kind == "time") {
         TimeTask time;
         read_probing(object, time);
@@ -191,7 +255,7 @@ Job read_job(const std::string & path) {
 
     const size_t slash = path.rfind('/');
     const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
-    const auto file_path = [&](const Field & field) {
+    const PathReader file_path = [&](const Field & field) {
         const std::string name = field.text();
         if (name.empty()) field.refuse("expected a path");
         return name[0] == '/' ? name : folder + name;
@@ -208,22 +272,37 @@ Job read_job(const std::string & path) {
         job.lora_values_out = file_path(*field);
     }
     if (const auto field = object.optional("updates")) {
-        for (const Field & item : field->items()) {
-            const auto pair = item.items(2);
-            if (pair.size() != 2) item.refuse("expected [seed, coefficient]");
-            const double coefficient = pair[1].number();
-            if (!std::isfinite(float(coefficient))) pair[1].refuse("expected a float32");
-            job.updates.emplace_back(uint64_t(pair[0].integer(0, k_seed_max)), coefficient);
-        }
+        for (const Field & item : field->items()) job.updates.push_back(read_combination(item));
     }
     if (const auto field = object.optional("loss")) job.label_tokens = read_label_tokens(*field);
     job.threads = int(object.required("threads").integer(1, 512));
     if (const auto field = object.optional("cpu_mask")) job.cpu_mask = read_cpu_mask(*field);
     if (const auto field = object.optional("tasks")) {
-        for (const Field & item : field->items()) job.tasks.push_back(read_task(item));
+        for (const Field & item : field->items()) {
+            job.tasks.push_back(read_task(item, file_path));
+        }
     }
     object.finish();
     return job;
+}
+
+static void check_name(const DirectionName & name, size_t matrices) {
+    const auto * seeds = std::get_if<std::vector<uint64_t>>(&name);
+    if (seeds != nullptr && seeds->size() != matrices) {
+        throw Failure("a direction names " + std::to_string(seeds->size()) +
+                      " seeds, the adapter has " + std::to_string(matrices) + " matrices");
+    }
+}
+
+void check_names(const Job & job, size_t matrices) {
+    for (const Combination & combination : job.updates) {
+        for (const auto & [name, coefficient] : combination.pairs) check_name(name, matrices);
+    }
+    for (const Task & task : job.tasks) {
+        const ProbeTask * probe = std::get_if<ProbeTask>(&task);
+        if (probe == nullptr) continue;
+        for (const DirectionName & name : probe->directions) check_name(name, matrices);
+    }
 }
 
 }  // namespace fwdllm

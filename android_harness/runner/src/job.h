@@ -1,12 +1,11 @@
 // The job file; the format is defined by android_harness/job.py.
 #pragma once
 
-#include "directions.h"
+#include "combination.h"
 
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -14,17 +13,24 @@ namespace fwdllm {
 
 enum class Estimator { central, forward };
 
-struct Probing {
+struct Measuring {
     std::vector<int64_t> batch;  // lines of the examples file, from 0
     Estimator estimator = Estimator::central;
     double epsilon = 0;
+};
+
+struct Probing : Measuring {
     Distribution distribution = Distribution::rademacher;
     int directions_per_pass = 1;
-    std::optional<std::pair<int64_t, int64_t>> layers;  // inclusive
+    Support support;
 };
 
 struct ProbeTask : Probing {
-    std::vector<uint64_t> seeds;
+    std::vector<DirectionName> directions;
+};
+
+struct AlongTask : Measuring {
+    std::string direction;  // a file of raw float32, one for each parameter
 };
 
 struct TimeTask : Probing {
@@ -38,14 +44,14 @@ struct EvaluateTask {
     std::vector<int64_t> batch;
 };
 
-using Task = std::variant<ProbeTask, TimeTask, EvaluateTask>;
+using Task = std::variant<ProbeTask, AlongTask, TimeTask, EvaluateTask>;
 
 struct Job {
     std::string model;
     std::string adapter;
     std::string examples;
     std::optional<std::string> lora_values;
-    std::vector<std::pair<uint64_t, double>> updates;  // (seed, coefficient)
+    std::vector<Combination> updates;
     std::optional<std::string> lora_values_out;
     std::vector<int32_t> label_tokens;  // empty: the loss is over the whole vocabulary
     int threads = 1;
@@ -56,5 +62,9 @@ struct Job {
 // Reads and checks a job; relative paths in it become relative to the job file's folder.
 // Anything that job.py would refuse is a Failure that names the field.
 Job read_job(const std::string & path);
+
+// Names of directions with one seed for each matrix need an adapter of as many matrices. What the
+// adapter has is not known when the job is read: any other number is a Failure here.
+void check_names(const Job & job, size_t matrices);
 
 }  // namespace fwdllm

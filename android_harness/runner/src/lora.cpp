@@ -1,11 +1,9 @@
 #include "lora.h"
 
 #include "failure.h"
+#include "values_file.h"
 
-#include <cerrno>
-#include <cmath>
 #include <cstring>
-#include <fstream>
 #include <map>
 
 namespace fwdllm {
@@ -105,24 +103,34 @@ Adapter::Adapter(const std::string & path, const Model & model) {
 }
 
 void Adapter::read_values(const std::string & path) {
-    std::ifstream file(path, std::ios::binary | std::ios::ate);
-    if (!file) throw Failure(std::string("cannot open: ") + strerror(errno));
-    const auto bytes = file.tellg();
-    const size_t expected = values_.size() * sizeof(float);
-    if (bytes < 0 || size_t(bytes) != expected) {
-        throw Failure(std::to_string(bytes) + " bytes, the adapter's " +
-                      std::to_string(values_.size()) + " parameters need " +
-                      std::to_string(expected));
-    }
-    file.seekg(0);
-    if (!file.read(reinterpret_cast<char *>(values_.data()), std::streamsize(expected))) {
-        throw Failure("cannot read the values");
+    values_ = fwdllm::read_values(path, values_.size());
+}
+
+void Adapter::update(const Combination & combination) {
+    NamedDirection named{ {}, combination.distribution, combination.support };
+    for (const auto & [name, coefficient] : combination.pairs) {
+        named.name = name;
+        const Direction direction = named;
+        for (size_t i = 0; i < matrices_.size(); i++) {
+            float * values = values_.data() + matrices_[i].offset;
+            add_piece(direction, coefficient, matrices_, i, values, values);
+        }
     }
 }
 
-void Adapter::update(uint64_t seed, float coefficient) {
-    add_direction(seed, Distribution::rademacher, coefficient, 0, values_.size(), values_.data(),
-                  values_.data());
+bool add_piece(const Direction & direction, float scale, const std::vector<LoraMatrix> & matrices,
+               size_t i, const float * x, float * y) {
+    const LoraMatrix & matrix = matrices[i];
+    if (const GivenDirection * given = std::get_if<GivenDirection>(&direction)) {
+        const float * v = given->data() + matrix.offset;
+        for (size_t k = 0; k < matrix.size(); k++) y[k] = x[k] + scale * v[k];
+        return true;
+    }
+    const NamedDirection & named = std::get<NamedDirection>(direction);
+    if (!named.support.contains(matrix.layer, matrix.is_b)) return false;
+    add_direction(seed_of(named.name, i), named.distribution, scale, matrix.offset, matrix.size(),
+                  x, y);
+    return true;
 }
 
 LoraSlots::LoraSlots(const Model & model, const Adapter & adapter, int slots)
@@ -145,22 +153,19 @@ const LoraSlots::Pair & LoraSlots::pair(int64_t layer, Module module) const {
     return pairs_[size_t(layer)][module];
 }
 
-void LoraSlots::write(int slot, const std::optional<Perturbation> & perturbation) {
-    for (const LoraMatrix & matrix : adapter_.matrices()) {
+void LoraSlots::write(int slot, const Direction * direction, float scale) {
+    const std::vector<LoraMatrix> & matrices = adapter_.matrices();
+    for (size_t i = 0; i < matrices.size(); i++) {
+        const LoraMatrix & matrix = matrices[i];
         const Pair & pair = pairs_[size_t(matrix.layer)][matrix.module];
         ggml_tensor * tensor = matrix.is_b ? pair.b : pair.a;
         float * out = static_cast<float *>(tensor->data) + size_t(slot) * (tensor->nb[2] / sizeof(float));
-        const float * values = adapter_.values().data() + matrix.offset;
-
-        const bool moves = perturbation && (!perturbation->layers ||
-                                            (matrix.layer >= perturbation->layers->first &&
-                                             matrix.layer <= perturbation->layers->second));
-        const float * source = values;
-        if (moves) {
+        const float * source = adapter_.values().data() + matrix.offset;
+        if (direction != nullptr) {
             moved_.resize(matrix.size());
-            add_direction(perturbation->seed, perturbation->distribution, perturbation->scale,
-                          matrix.offset, matrix.size(), values, moved_.data());
-            source = moved_.data();
+            if (add_piece(*direction, scale, matrices, i, source, moved_.data())) {
+                source = moved_.data();
+            }
         }
         if (!matrix.is_b) {  // all rows of A keep their place, the padding follows them
             memcpy(out, source, matrix.size() * sizeof(float));

@@ -2,14 +2,13 @@
 // values, and the tensors in which several perturbed copies of them enter a forward pass.
 #pragma once
 
+#include "combination.h"
 #include "cpu.h"
-#include "directions.h"
 #include "model.h"
 
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <utility>
+#include <variant>
 #include <vector>
 
 namespace fwdllm {
@@ -31,8 +30,6 @@ struct LoraMatrix {
 // rows 2j with 2j + 1 in the order of GGUF's llama architecture: where PEFT row `row` lies there.
 int64_t ggml_row_of(int64_t row, int64_t head_size);
 
-using LayerRange = std::pair<int64_t, int64_t>;  // inclusive
-
 class Adapter {
   public:
     // Reads the layout and the values of a llama.cpp LoRA file and checks that it fits the model.
@@ -46,8 +43,8 @@ class Adapter {
     const std::vector<float> & values() const { return values_; }
     // Replaces all values by a file of raw little-endian float32.
     void read_values(const std::string & path);
-    // θ ← θ + coefficient · (Rademacher direction of `seed`).
-    void update(uint64_t seed, float coefficient);
+    // θ ← θ + coefficient · direction, pair by pair. What is outside the support is not touched.
+    void update(const Combination & combination);
 
   private:
     std::vector<LoraMatrix> matrices_;
@@ -56,13 +53,22 @@ class Adapter {
     float scale_ = 0;
 };
 
-// The direction of a probe as it is written into a slot: scale · v inside the layers, 0 outside.
-struct Perturbation {
-    uint64_t seed;
-    Distribution distribution;
-    float scale;
-    std::optional<LayerRange> layers;
+// A direction by its name, zero outside the support.
+struct NamedDirection {
+    DirectionName name;
+    Distribution distribution = Distribution::rademacher;
+    Support support;
 };
+
+// A direction by its elements, one for each parameter.
+using GivenDirection = std::vector<float>;
+
+using Direction = std::variant<NamedDirection, GivenDirection>;
+
+// y = x + scale · v over the matrix of index `i`, in float32. Where v is zero by its support, y is
+// left as it is and the result is false. x and y may be the same array.
+bool add_piece(const Direction & direction, float scale, const std::vector<LoraMatrix> & matrices,
+               size_t i, const float * x, float * y);
 
 // A and B of every adapted linear layer for `slots` perturbed copies of the adapter:
 // A [inputs, rank, slots], B [rank, outputs, slots] in ggml's notation, float32.
@@ -79,10 +85,14 @@ class LoraSlots {
     float scale() const { return adapter_.scale(); }
     const Pair & pair(int64_t layer, Module module) const;
 
-    // Writes θ, or θ moved by a perturbation, into a slot. θ itself never changes.
-    void write(int slot, const std::optional<Perturbation> & perturbation);
+    // Writes θ into a slot.
+    void write(int slot) { write(slot, nullptr, 0); }
+    // Writes θ + scale · direction into a slot. θ itself never changes.
+    void write(int slot, const Direction & direction, float scale) { write(slot, &direction, scale); }
 
   private:
+    void write(int slot, const Direction * direction, float scale);
+
     const Adapter & adapter_;
     int slots_;
     std::vector<std::array<Pair, k_modules>> pairs_;  // by layer

@@ -33,12 +33,14 @@ static void run_job(const std::string & path) {
     const Model model(job.model);
     begin("adapter", job.adapter);
     Adapter adapter(job.adapter, model);
+    begin("job", path);
+    check_names(job, adapter.matrices().size());
     if (job.lora_values) {
         begin("lora_values", *job.lora_values);
         adapter.read_values(*job.lora_values);
     }
     begin("lora_values");
-    for (const auto & [seed, coefficient] : job.updates) adapter.update(seed, float(coefficient));
+    for (const Combination & update : job.updates) adapter.update(update);
     if (job.lora_values_out) {
         begin("lora_values", *job.lora_values_out);
         write_values(*job.lora_values_out, adapter.values());

@@ -135,13 +135,22 @@ void write_sample(size_t task, const Sample & sample) {
                  { "cpu_ns", sample.cpu_ns } });
 }
 
-void write_probe(size_t task, const Probe & probe) {
+void write_probe(size_t task, const DirectionName & direction, const Slope & slope) {
+    const Json name = std::visit([](const auto & seeds) { return Json(seeds); }, direction);
     write_line({ { "event", "probe" },
                  { "task", task },
-                 { "seed", probe.seed },
-                 { "slope", probe.slope },
-                 { "loss_plus", probe.loss_plus },
-                 { "loss_minus", probe.loss_minus } });
+                 { "direction", name },
+                 { "slope", slope.value },
+                 { "loss_plus", slope.loss_plus },
+                 { "loss_minus", slope.loss_minus } });
+}
+
+void write_along(size_t task, const Slope & slope) {
+    write_line({ { "event", "along" },
+                 { "task", task },
+                 { "slope", slope.value },
+                 { "loss_plus", slope.loss_plus },
+                 { "loss_minus", slope.loss_minus } });
 }
 
 void write_evaluation(size_t task, const Evaluation & evaluation) {

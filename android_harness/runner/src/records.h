@@ -45,7 +45,8 @@ std::string version_line();
 void write_hello();
 void write_load(const Load & load);
 void write_sample(size_t task, const Sample & sample);
-void write_probe(size_t task, const Probe & probe);
+void write_probe(size_t task, const DirectionName & direction, const Slope & slope);
+void write_along(size_t task, const Slope & slope);
 void write_evaluation(size_t task, const Evaluation & evaluation);
 void write_memory(size_t task, const Memory & memory);
 void write_error(const std::string & message);  // with the phase and file of the current activity

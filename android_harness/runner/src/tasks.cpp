@@ -6,6 +6,7 @@
 #include "forward_pass.h"
 #include "memory.h"
 #include "records.h"
+#include "values_file.h"
 
 #include <algorithm>
 
@@ -14,19 +15,39 @@ namespace fwdllm {
 // An evaluation holds the activations of about this many tokens at a time.
 static const size_t k_evaluation_tokens = 512;
 
+static Prober prober_of(const Probing & task, const Workplace & at) {
+    return Prober(at.model, at.adapter, at.cpu, at.examples, at.label_tokens, task,
+                  task.directions_per_pass, lowest_moving_layer(at.adapter, task.support));
+}
+
 static void run(size_t index, const ProbeTask & task, const Workplace & at) {
-    Prober prober(at.model, at.adapter, at.cpu, at.examples, at.label_tokens, task);
+    Prober prober = prober_of(task, at);
     const size_t at_once = size_t(task.directions_per_pass);
-    for (size_t first = 0; first < task.seeds.size(); first += at_once) {
-        const size_t last = std::min(first + at_once, task.seeds.size());
-        const std::vector<uint64_t> seeds(task.seeds.begin() + ptrdiff_t(first),
-                                          task.seeds.begin() + ptrdiff_t(last));
-        for (const Probe & probe : prober.measure(seeds)) write_probe(index, probe);
+    for (size_t first = 0; first < task.directions.size(); first += at_once) {
+        const size_t last = std::min(first + at_once, task.directions.size());
+        std::vector<Direction> directions;
+        for (size_t i = first; i < last; i++) {
+            directions.push_back(
+                NamedDirection{ task.directions[i], task.distribution, task.support });
+        }
+        const std::vector<Slope> slopes = prober.measure(directions);
+        for (size_t i = first; i < last; i++) {
+            write_probe(index, task.directions[i], slopes[i - first]);
+        }
     }
 }
 
+static void run(size_t index, const AlongTask & task, const Workplace & at) {
+    begin("direction", task.direction);
+    const std::vector<Direction> direction = { read_values(task.direction,
+                                                           at.adapter.parameters()) };
+    begin("compute");
+    Prober prober(at.model, at.adapter, at.cpu, at.examples, at.label_tokens, task, 1, 0);
+    write_along(index, prober.measure(direction)[0]);
+}
+
 static void run(size_t index, const TimeTask & task, const Workplace & at) {
-    Prober prober(at.model, at.adapter, at.cpu, at.examples, at.label_tokens, task);
+    Prober prober = prober_of(task, at);
     uint64_t seed = task.first_seed;
     for (int64_t i = 0; i < task.warmup + task.repetitions; i++) {
         const int passes_before = prober.passes();
@@ -37,9 +58,11 @@ static void run(size_t index, const TimeTask & task, const Workplace & at) {
         // A pass of a small model is shorter than the interruptions of a busy system: go on until
         // the repetition is long enough to average over them.
         do {
-            std::vector<uint64_t> seeds;
-            for (int k = 0; k < task.directions_per_pass; k++) seeds.push_back(seed++);
-            prober.measure(seeds);
+            std::vector<Direction> directions;
+            for (int k = 0; k < task.directions_per_pass; k++) {
+                directions.push_back(NamedDirection{ seed++, task.distribution, task.support });
+            }
+            prober.measure(directions);
             sample.directions += task.directions_per_pass;
         } while (monotonic_ns() - sample.start_ns < task.minimum_ns);
         sample.cpu_ns = process_cpu_ns() - cpu_start_ns;
@@ -55,7 +78,7 @@ static void run(size_t index, const EvaluateTask & task, const Workplace & at) {
     const int64_t start_ns = monotonic_ns();
     const int64_t cpu_start_ns = process_cpu_ns();
     LoraSlots lora(at.model, at.adapter, 1);
-    lora.write(0, std::nullopt);
+    lora.write(0);
     Evaluation evaluation{};
     double summed_loss = 0;
     const auto tokens_of = [&](int64_t line) {

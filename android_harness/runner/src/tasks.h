@@ -1,4 +1,4 @@
-// The tasks of a job: probe, time, evaluate. Each writes its records as it goes.
+// The tasks of a job: probe, along, time, evaluate. Each writes its records as it goes.
 #pragma once
 
 #include "cpu.h"

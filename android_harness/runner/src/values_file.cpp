@@ -6,9 +6,27 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <fstream>
 #include <unistd.h>
 
 namespace fwdllm {
+
+std::vector<float> read_values(const std::string & path, size_t count) {
+    std::ifstream file(path, std::ios::binary | std::ios::ate);
+    if (!file) throw Failure(std::string("cannot open: ") + strerror(errno));
+    const auto bytes = file.tellg();
+    const size_t expected = count * sizeof(float);
+    if (bytes < 0 || size_t(bytes) != expected) {
+        throw Failure(std::to_string(bytes) + " bytes, the adapter's " + std::to_string(count) +
+                      " parameters need " + std::to_string(expected));
+    }
+    std::vector<float> values(count);
+    file.seekg(0);
+    if (!file.read(reinterpret_cast<char *>(values.data()), std::streamsize(expected))) {
+        throw Failure("cannot read the values");
+    }
+    return values;
+}
 
 void write_values(const std::string & path, const std::vector<float> & values) {
     const std::string temporary = path + ".tmp-" + std::to_string(getpid());

@@ -10,6 +10,12 @@ int main() {
     const std::string bytes(std::istreambuf_iterator<char>(file), {});
     CHECK(bytes == std::string("\x00\x00\x80\x3f\x00\x00\x20\xc0", 8));
 
+    CHECK((read_values(target.path, 2) == std::vector<float>{ 1.0f, -2.5f }));
+    for (size_t count : { 0, 1, 3 }) {
+        CHECK(contains(failure_of([&] { read_values(target.path, count); }), "8 bytes"));
+    }
+    CHECK(contains(failure_of([] { read_values("/no/such/values", 2); }), "cannot open"));
+
     CHECK(contains(failure_of([] { write_values("/no/such/folder/values", { 1.0f }); }),
                    "cannot create"));
     const auto unwritable = std::filesystem::temp_directory_path();  // a folder cannot be replaced

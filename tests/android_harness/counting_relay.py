@@ -1,0 +1,71 @@
+"""A TCP relay that counts, to hold other counts against."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+
+class CountingRelay:
+    """Passes connections to a port of this machine on; a context manager.
+
+    Attributes:
+        port: where it listens, on loopback.
+        from_client, to_client: the bytes it read from its clients, and gave to them, so far.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server_port = port
+        self._lock = threading.Lock()
+        self._ends: list[socket.socket] = []
+        self.from_client = 0
+        self.to_client = 0
+        self.connections = 0
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            ends, self._ends = self._ends, []
+        for end in ends:
+            end.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            server = socket.create_connection(("127.0.0.1", self._server_port))
+            with self._lock:
+                self._ends += [client, server]
+                self.connections += 1
+            self._start(self._pass_on, client, server, "from_client")
+            self._start(self._pass_on, server, client, "to_client")
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, counter: str) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                with self._lock:
+                    setattr(self, counter, getattr(self, counter) + len(data))
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # either end was cut
+
+    @staticmethod
+    def _start(work: object, *arguments: object) -> None:
+        threading.Thread(target=work, args=arguments, daemon=True).start()  # type: ignore[arg-type]
