@@ -8,22 +8,18 @@ from transformers import PreTrainedTokenizerBase
 
 from android_harness.examples import Example
 from toolkit.data.prompts import encode
-from toolkit.errors import DataError
 
 
 def language_modelling_examples(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int
-) -> list[Example]:
-    """One example per text, cut to `max_tokens` inputs; texts of a single token are skipped.
+) -> dict[int, Example]:
+    """One example per text, by the text's position, cut to `max_tokens` inputs.
 
-    Raises:
-        DataError: no text has two tokens.
+    Texts of a single token are left out.
     """
-    examples = []
-    for text in texts:
+    examples = {}
+    for position, text in enumerate(texts):
         ids = encode(tokenizer, text)[: max_tokens + 1]
         if len(ids) >= 2:
-            examples.append(Example(tuple(ids[:-1]), tuple(ids[1:])))
-    if not examples:
-        raise DataError("no text is long enough to predict a token")
+            examples[position] = Example(tuple(ids[:-1]), tuple(ids[1:]))
     return examples
