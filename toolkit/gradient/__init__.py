@@ -1,0 +1,1 @@
+"""Forward gradients from slopes along named directions."""
