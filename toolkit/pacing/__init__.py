@@ -1,0 +1,1 @@
+"""When a round has enough probes."""

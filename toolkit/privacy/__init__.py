@@ -1,0 +1,1 @@
+"""Slopes that hide what they were measured on, and what that is worth."""

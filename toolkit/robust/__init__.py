@@ -1,0 +1,1 @@
+"""Answers that a server does not trust blindly."""

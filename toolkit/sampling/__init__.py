@@ -1,0 +1,1 @@
+"""Which directions a round probes."""
