@@ -1,9 +1,14 @@
-"""The fastest division of identical probes over devices of different speed.
+"""The fastest division of probes over devices of different speed; exact, for millions of devices.
 
-Device i finishes its n-th probe at fixed_i + seconds_i · n. Because these times only grow with n,
-N probes finish soonest when they take the N earliest completion times of all devices together,
-and the makespan is the N-th of them. Finding it is a selection problem (Frederickson and Johnson,
-1982): narrow an interval around the N-th time by bisection, then sort only the times inside.
+A device may have several options (settings it could run), of which it runs one. Option s finishes
+its n-th probe at fixed_s + seconds_s · n, and a probe of it is worth weight_s. At time T a device
+has reached at most g(T) = max over its options of weight · (probes finished by T), a staircase
+that only rises. So W is reached soonest at the smallest T with Σ g(T) ≥ W, and this T is a
+completion time of some option. With one option each and weights of 1 it is the W-th smallest
+completion time of all devices together: a selection problem (Frederickson and Johnson, 1982).
+
+The search narrows an interval around that time, keeps only the devices whose staircase still has
+a step inside, and sorts the few completion times that remain.
 """
 
 from __future__ import annotations
@@ -11,12 +16,32 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Seconds = NDArray[np.float64]
-Counts = NDArray[np.int64]
+from toolkit.allocation.options import Counts, Division, Options, Seconds
+from toolkit.allocation.staircases import Staircases, enough
 
-# Sorting this many completion times at the end costs less than further bisection.
+# Sorting this many completion times costs less than further narrowing.
 _SMALL_POOL = 4096
-_NEWTON_STEPS = 100
+
+
+def divide(options: Options, wanted: float, floors: Counts | None = None) -> Division:
+    """The division worth at least `wanted` that is done first; no other is done earlier.
+
+    With weights of 1 it has exactly `wanted` probes, unless the floors ask for more. Of equal
+    completion times the device that comes first gets the probe.
+
+    Args:
+        wanted: Σ weight · probes to reach, above 0.
+        floors: int64 [devices], the fewest probes of each device; None: 0.
+
+    Raises:
+        ValueError: the caps leave too little room, a floor is above its device's caps, or an
+            argument is out of range.
+    """
+    problem = Staircases.of(options, wanted, floors)
+    search = _Search(problem, wanted)
+    search.narrow()
+    division = search.division()
+    return Division(_earliest(problem.options, division), division.counts)
 
 
 def minimum_makespan(
@@ -35,113 +60,201 @@ def minimum_makespan(
     Raises:
         ValueError: the caps leave room for fewer than `probes`, or an argument is out of range.
     """
-    _check(seconds_per_probe, fixed_seconds, caps, probes)
-    caps = np.minimum(caps, probes)
-    low, high = _bracket(seconds_per_probe, fixed_seconds, caps, probes)
-    counts = _finished_by(low, seconds_per_probe, fixed_seconds, caps)
-    more = _finished_by(high, seconds_per_probe, fixed_seconds, caps) - counts
-    devices = np.repeat(np.arange(len(more)), more)
-    rank_in_device = np.arange(len(devices)) - np.repeat(np.cumsum(more) - more, more)
-    times = _completion(
-        counts[devices] + rank_in_device + 1, seconds_per_probe[devices], fixed_seconds[devices]
-    )
-    chosen = np.argsort(times, kind="stable")[: probes - int(counts.sum())]
-    return counts + np.bincount(devices[chosen], minlength=len(counts))
+    return divide(Options.one_each(seconds_per_probe, fixed_seconds, caps), probes).counts
 
 
 def makespan(seconds_per_probe: Seconds, fixed_seconds: Seconds, counts: Counts) -> float:
     """When the last of the devices that have probes is done, in seconds."""
-    times = _completion(counts, seconds_per_probe, fixed_seconds)
+    times = fixed_seconds + seconds_per_probe * counts
     return float(np.max(times, where=counts > 0, initial=0.0))
 
 
-def fractional_lower_bound(
-    seconds_per_probe: Seconds,
-    fixed_seconds: Seconds,
-    caps: Counts,
-    probes: int,
-    *,
-    reached: float,
-) -> float:
-    """The makespan if probes could be split at will: no integer division is faster.
+def fractional_lower_bound(options: Options, wanted: float, floors: Counts | None = None) -> float:
+    """The makespan if probes could be split at will: no division into whole probes is faster.
 
-    The smallest T with Σ min(cap_i, max(0, (T − fixed_i) / seconds_i)) ≥ probes. The sum is
-    piecewise linear and grows with T, so Newton's method, kept inside a bracket, ends at it.
+    Whole probes cost about half a probe per device more, so the two differ by about 1 / (2 q)
+    where devices run q probes each.
 
-    Args:
-        reached: the makespan of any integer division of the same probes, where the search starts.
+    Raises:
+        ValueError: as `divide`.
     """
-    _check(seconds_per_probe, fixed_seconds, caps, probes)
-    low, high = 0.0, reached
-    time = reached
-    for _ in range(_NEWTON_STEPS):
-        shares = np.clip((time - fixed_seconds) / seconds_per_probe, 0.0, caps)
-        surplus = float(shares.sum()) - probes
-        if surplus >= 0:
-            high = time
+    problem = Staircases.of(options, wanted, floors)
+    return max(problem.fractional_time(wanted), problem.time_of_floors)
+
+
+def nothing_faster(
+    options: Options, wanted: float, makespan_s: float, floors: Counts | None = None
+) -> bool:
+    """Proves that no division into whole probes ends before `makespan_s`.
+
+    True when what all devices together can finish strictly before it falls short of `wanted`, or
+    when the floors alone last that long. An evaluation of the definition, apart from the search.
+    """
+    problem = Staircases.of(options, wanted, floors)
+    before = float(np.nextafter(makespan_s, 0.0))
+    return problem.time_of_floors > before or problem.worth(before) < enough(wanted)
+
+
+class _Search:
+    """The interval (low, high] that holds the wanted time, and the devices that change inside it.
+
+    What the other devices reach is settled: `_settled`, with their state in `_option`, `_counts`.
+    """
+
+    def __init__(self, problem: Staircases, wanted: float) -> None:
+        self._whole = problem
+        self._active = np.arange(problem.options.devices)
+        self._problem = problem
+        self._enough = enough(wanted)
+        self._settled = 0.0
+        none = np.zeros(problem.options.devices, dtype=np.int64)
+        self._option, self._counts = none, none.copy()
+        self._bracket(wanted)
+
+    def _bracket(self, wanted: float) -> None:
+        """Sets low and high: too little is finished at low, enough at high."""
+        problem = self._problem
+        self._low = problem.fractional_time(wanted) * (1 - 1e-9)
+        self._before = problem.finished(self._low)
+        self._worth_low = float(problem.reached(self._before).sum())
+        if self._worth_low >= self._enough:  # rounding, or floors that suffice
+            self._low = -1.0
+            self._before = problem.finished(self._low)
+            self._worth_low = float(problem.reached(self._before).sum())
+        options = problem.options
+        rate = float(np.sum(options.weights / options.seconds, where=options.caps > self._before))
+        step = 2 * max(wanted - self._worth_low, 1.0) / rate if rate > 0 else 1.0
+        base = max(self._low, 0.0)
+        while True:
+            self._high = base + step
+            self._after = problem.finished(self._high)
+            self._worth_high = float(problem.reached(self._after).sum())
+            if self._worth_high >= self._enough:
+                return
+            step *= 2
+
+    def narrow(self) -> None:
+        """Moves low and high together until few completion times lie between."""
+        if self._worth_low >= self._enough:
+            return
+        self._settle()
+        stuck = False
+        while (pool := self._pool()) > _SMALL_POOL:
+            if stuck and pool <= 4 * len(self._problem.options.device):
+                return
+            middle = self._low + (0.5 if stuck else self._share()) * (self._high - self._low)
+            if not self._low < middle < self._high:
+                return
+            counts = self._problem.finished(middle)
+            worth = self._settled + float(self._problem.reached(counts).sum())
+            if worth < self._enough:
+                self._low, self._before, self._worth_low = middle, counts, worth
+            else:
+                self._high, self._after, self._worth_high = middle, counts, worth
+            self._settle()
+            stuck = self._pool() > 0.75 * pool
+
+    def _share(self) -> float:
+        """Where to look next, from 0 at low to 1 at high.
+
+        Interpolated, and a little beyond the wanted worth as seen from the nearer end, so that the
+        farther end comes close as well.
+        """
+        span = self._worth_high - self._worth_low
+        missing, surplus = self._enough - self._worth_low, self._worth_high - self._enough
+        beyond = 4 * min(missing, surplus) ** 0.5 + 1
+        goal = missing + (beyond if missing < surplus else -beyond)
+        return min(max(goal / span, 1e-6), 1 - 1e-6)
+
+    def division(self) -> Division:
+        """The division at the wanted time."""
+        problem = self._problem
+        if self._worth_low < self._enough:
+            self._step_onto_the_time()
+            before, after = problem.state(self._before), problem.state(self._after)
+            gains = problem.reached(self._after) - problem.reached(self._before)
+            missing = self._enough - self._settled - float(problem.reached(self._before).sum())
+            rising = np.flatnonzero(gains > 0)
+            gained = np.cumsum(gains[rising])
+            last = min(int(np.searchsorted(gained, missing)), len(rising) - 1)
+            taken = rising[: last + 1]
+            option, counts = before.option.copy(), before.counts.copy()
+            option[taken], counts[taken] = after.option[taken], after.counts[taken]
+            self._give_back(rising[last], option, counts, float(gained[last]) - missing)
         else:
-            low = time
-        moving = (shares > 0) & (shares < caps)
-        slope = float(np.sum(1.0 / seconds_per_probe[moving]))
-        step = time - surplus / slope if slope > 0 else time
-        following = step if low < step < high else (low + high) / 2
-        if abs(following - time) <= 1e-12 * high:
-            break
-        time = following
-    return min(time, reached)
+            state = problem.state(self._before)
+            option, counts = state.option, state.counts
+        self._keep(np.ones(problem.options.devices, dtype=np.bool_), Division(option, counts))
+        return Division(self._option, self._counts)
 
+    def _give_back(self, device: int, option: Counts, counts: Counts, surplus: float) -> None:
+        """Takes back what the last device to rise has too many; more than 1 only at one time."""
+        weight = self._problem.options.weights[option[device]]
+        spare = int(surplus / weight)
+        floor = 0 if self._problem.floors is None else int(self._problem.floors[device])
+        counts[device] -= min(spare, int(counts[device]) - floor)
 
-def _check(seconds_per_probe: Seconds, fixed_seconds: Seconds, caps: Counts, probes: int) -> None:
-    if not (np.all(seconds_per_probe > 0) and np.all(np.isfinite(seconds_per_probe))):
-        raise ValueError("seconds per probe must be positive and finite")
-    if not (np.all(fixed_seconds >= 0) and np.all(np.isfinite(fixed_seconds))):
-        raise ValueError("fixed seconds must be finite and not negative")
-    if np.any(caps < 0) or probes < 1:
-        raise ValueError("caps must not be negative, and there must be at least one probe")
-    # In floating point, because caps near 2**63 would overflow an integer sum.
-    if float(np.minimum(caps, probes).sum(dtype=np.float64)) < probes:
-        raise ValueError(f"the caps leave room for {int(caps.sum())} probes of {probes}")
+    def _step_onto_the_time(self) -> None:
+        """Makes high the wanted time itself, and low the completion time before it."""
+        options = self._problem.options
+        more = self._after - self._before
+        if self._pool() > max(_SMALL_POOL, 4 * len(more)):
+            return  # low and high are neighbours among the floating-point numbers
+        rows = np.repeat(np.arange(len(more)), more)
+        rank = np.arange(len(rows)) - np.repeat(np.cumsum(more) - more, more)
+        times = options.fixed[rows] + options.seconds[rows] * (self._before[rows] + rank + 1)
+        # Many equal devices have one time in common, which needs no sorting.
+        times = times[:1] if times.min() == times.max() else np.unique(times)
+        first, last = 0, len(times) - 1  # enough is reached at times[last]
+        while first < last:
+            middle = (first + last) // 2
+            counts = self._problem.finished(float(times[middle]))
+            if self._settled + float(self._problem.reached(counts).sum()) >= self._enough:
+                last = middle
+            else:
+                first = middle + 1
+        self._after = self._problem.finished(float(times[last]))
+        if last > 0:
+            self._before = self._problem.finished(float(times[last - 1]))
 
+    def _pool(self) -> int:
+        return int((self._after - self._before).sum())
 
-def _completion(counts: Counts, seconds_per_probe: Seconds, fixed_seconds: Seconds) -> Seconds:
-    return fixed_seconds + seconds_per_probe * counts
+    def _settle(self) -> None:
+        """Puts aside the devices that have the same counts at low and at high."""
+        problem = self._problem
+        moving = problem.changed(self._before, self._after)
+        if 2 * int(moving.sum()) > len(moving):
+            return
+        settled = ~moving
+        self._settled += float(problem.reached(self._before)[settled].sum())
+        self._keep(settled, problem.state(self._before))
+        rows = moving[problem.options.device]
+        self._problem = problem.only(moving)
+        self._active = self._active[moving]
+        self._before, self._after = self._before[rows], self._after[rows]
 
-
-def _finished_by(
-    time: float, seconds_per_probe: Seconds, fixed_seconds: Seconds, caps: Counts
-) -> Counts:
-    """How many probes each device has finished at `time`; exact, whatever the division rounds."""
-    estimate = np.floor((time - fixed_seconds) / seconds_per_probe)
-    counts = np.clip(estimate, 0, caps).astype(np.int64)
-    late = _completion(counts, seconds_per_probe, fixed_seconds) > time
-    counts -= late & (counts > 0)
-    early = _completion(counts + 1, seconds_per_probe, fixed_seconds) <= time
-    return counts + (early & (counts < caps))
-
-
-def _bracket(
-    seconds_per_probe: Seconds, fixed_seconds: Seconds, caps: Counts, probes: int
-) -> tuple[float, float]:
-    """An interval (low, high]: fewer than `probes` are finished at low, enough at high."""
-
-    def finished(time: float) -> int:
-        return int(_finished_by(time, seconds_per_probe, fixed_seconds, caps).sum())
-
-    low, finished_low = 0.0, 0
-    high = probes / float(np.sum(1.0 / seconds_per_probe))
-    finished_high = finished(high)
-    while finished_high < probes:
-        low, finished_low = high, finished_high
-        high *= 2
-        finished_high = finished(high)
-    largest_pool = max(_SMALL_POOL, len(caps))
-    while finished_high - finished_low > largest_pool:
-        middle = (low + high) / 2
-        if not low < middle < high:
-            break
-        finished_middle = finished(middle)
-        if finished_middle < probes:
-            low, finished_low = middle, finished_middle
+    def _keep(self, devices: NDArray[np.bool_], state: Division) -> None:
+        """Writes the state of some active devices into that of the whole fleet."""
+        owners = self._active[devices]
+        option = state.option[devices]
+        whole, part = self._whole, self._problem
+        if whole.starts is None or part.starts is None:
+            self._option[owners] = owners
         else:
-            high, finished_high = middle, finished_middle
-    return low, high
+            self._option[owners] = whole.starts[owners] + option - part.starts[devices]
+        self._counts[owners] = state.counts[devices]
+
+
+def _earliest(options: Options, division: Division) -> Counts:
+    """For each device the option that finishes its probes first, of those worth the same."""
+    if len(options.device) == options.devices:
+        return division.option
+    counts = division.counts[options.device]
+    same = options.weights >= options.weights[division.option][options.device]
+    possible = same & (options.caps >= counts)
+    times = np.where(possible, options.completion(np.maximum(counts, 1)), np.inf)
+    starts = np.flatnonzero(np.diff(options.device, prepend=-1))
+    best = np.minimum.reduceat(times, starts)
+    found = np.flatnonzero(times == best[options.device])
+    return found[np.diff(options.device[found], prepend=-1) > 0]

@@ -1,52 +1,73 @@
-"""What one device can offer for a kind of probe: its fastest setting that fits its memory."""
+"""What one device can offer for a kind of probe: the settings that fit its memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
 
 from android_harness.job import Estimator
 from device_bench.profile import ArmSummary, BackendProfile, Profile
-from toolkit.allocation.contract import Modelled
+from toolkit.allocation.contract import Layers, Modelled
+from toolkit.allocation.uncertainty import (
+    interval_sigma,
+    measured_sigma,
+    modelled_sigma,
+    together,
+)
 
 # A phone's memory is shared with everything else that runs on it.
 _USABLE_MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class ProbeKind:
-    """The probes to divide: examples per batch, tokens per example, and how slopes are measured."""
+class Setting:
+    """How a device would run probes; `layers` None: all adapted layers move."""
 
     batch: int
     tokens: int
     estimator: Estimator
+    directions_per_pass: int
+    layers: Layers | None = None
+
+    @property
+    def tokens_in_flight(self) -> int:
+        return self.batch * self.tokens * self.directions_per_pass
 
 
 @dataclass(frozen=True)
 class Offer:
-    """The setting that a device would run, and its cost per probe."""
+    """A setting that a device can run, and its cost per probe.
+
+    `sigma` is the standard deviation of the logarithm of its seconds; `base_pass_s` what it pays
+    once a round for the unperturbed pass of the `forward` estimator.
+    """
 
     backend: BackendProfile
-    directions_per_pass: int
+    setting: Setting
     seconds_per_probe: Modelled
+    sigma: float
+    base_pass_s: float
     peak_memory_bytes: Modelled
-    memory_limit_bytes: int | None
+    joules_per_probe: Modelled | None
+    warnings: tuple[str, ...]
 
 
 class NoOfferError(Exception):
     """The device cannot run this kind of probe; the message says why."""
 
 
-def best_offer(
-    profile: Profile,
-    kind: ProbeKind,
-    directions_per_pass: Sequence[int],
-    *,
-    memory_limit_bytes: int | None,
-) -> Offer:
-    """The fastest backend and number of directions at once that fit the memory limit.
+def offers(
+    profile: Profile, settings: Sequence[Setting], *, memory_limit_bytes: int | None
+) -> list[Offer]:
+    """The settings that the device's usable backends can run within the memory limit.
 
-    Without `memory_limit_bytes` the limit is half of the device's memory, where that is known.
+    A range of layers narrower than all is offered only in a setting that was measured with it:
+    unless the runner keeps what the layers below compute, it costs as much as all of them.
+
+    Args:
+        memory_limit_bytes: None: half of the device's own memory, where that is known.
 
     Raises:
         NoOfferError: no backend is usable, or nothing fits.
@@ -55,75 +76,141 @@ def best_offer(
     if not usable:
         reasons = [reason for backend in profile.backends for reason in backend.reasons]
         raise NoOfferError(f"invalid profile: {'; '.join(reasons) or 'no backend was measured'}")
-    limit = memory_limit_bytes or _usual_limit(profile)
-    offers = [
-        Offer(
-            backend=backend,
-            directions_per_pass=directions,
-            seconds_per_probe=_seconds_per_probe(backend, kind, directions),
-            peak_memory_bytes=peak_memory(backend, kind, directions),
-            memory_limit_bytes=limit,
-        )
-        for backend in usable
-        for directions in sorted(directions_per_pass)
-    ]
-    fitting = [o for o in offers if limit is None or o.peak_memory_bytes.value <= limit]
+    possible = [offer for backend in usable for offer in _Costs(backend).offers_for(settings)]
+    if not possible:
+        raise NoOfferError("its profile does not tell what this kind of probe costs")
+    limit = memory_limit(profile, memory_limit_bytes)
+    fitting = [o for o in possible if limit is None or o.peak_memory_bytes.value <= limit]
     if not fitting:
-        least = min(offer.peak_memory_bytes.value for offer in offers)
+        least = min(offer.peak_memory_bytes.value for offer in possible)
         raise NoOfferError(
             f"needs {least / 1e6:.0f} MB of memory, may use {(limit or 0) / 1e6:.0f}"
         )
-    offer = min(fitting, key=lambda offer: offer.seconds_per_probe.value)
-    if offer.seconds_per_probe.value <= 0:
-        raise NoOfferError("its cost model predicts no time at all for this kind of probe")
-    return offer
+    return fitting
 
 
-def peak_memory(backend: BackendProfile, kind: ProbeKind, directions: int) -> Modelled:
+def memory_limit(profile: Profile, asked_bytes: int | None = None) -> int | None:
+    """What a device may use: `asked_bytes`, else half of its memory; None where that is unknown."""
+    total = profile.device.memory_total_bytes
+    return asked_bytes or (int(total * _USABLE_MEMORY_SHARE) if total else None)
+
+
+def peak_memory(backend: BackendProfile, setting: Setting) -> Modelled:
     """Peak memory in bytes: measured where this very setting was, else modelled from the others.
 
     Memory grows with the tokens in flight, batch · tokens · directions. The model goes in a
     straight line through the smallest measured arm and the steepest other one, so it never
     predicts less than an arm showed.
     """
-    if arm := _arm(backend, kind, directions):
-        return Modelled(value=arm.peak_memory_bytes, provenance=arm.provenance)
-    in_flight = kind.batch * kind.tokens * directions
-    if not backend.arms:
-        return Modelled(value=backend.peak_memory_bytes, provenance="modelled")
-    smallest = min(backend.arms, key=_tokens_in_flight)
-    origin = _tokens_in_flight(smallest)
-    slopes = [
-        (arm.peak_memory_bytes - smallest.peak_memory_bytes) / (_tokens_in_flight(arm) - origin)
-        for arm in backend.arms
-        if _tokens_in_flight(arm) > origin
-    ]
-    steepest = max([0.0, *slopes])
-    value = smallest.peak_memory_bytes + steepest * max(0, in_flight - origin)
-    return Modelled(value=value, provenance="modelled")
+    return _Costs(backend).peak_memory(setting)
 
 
-def _seconds_per_probe(backend: BackendProfile, kind: ProbeKind, directions: int) -> Modelled:
-    if arm := _arm(backend, kind, directions):
-        return Modelled(value=arm.seconds_per_probe.value, provenance=arm.provenance)
-    seconds = backend.cost.probe_seconds(
-        batch=kind.batch, tokens=kind.tokens, directions=directions, estimator=kind.estimator
-    )
-    return Modelled(value=seconds, provenance="modelled")
+def probe_seconds(backend: BackendProfile, setting: Setting) -> Modelled | None:
+    """Seconds per probe in the setting, hot where that was measured; None: not known."""
+    offer = next(_Costs(backend).offers_for([setting]), None)
+    return None if offer is None else offer.seconds_per_probe
 
 
-def _arm(backend: BackendProfile, kind: ProbeKind, directions: int) -> ArmSummary | None:
-    setting = (kind.batch, kind.tokens, kind.estimator, directions)
-    for arm in backend.arms:
-        if (arm.batch, arm.tokens, arm.estimator, arm.directions_per_pass) == setting:
-            return arm
-    return None
+class _Costs:
+    """The costs of one backend by setting."""
+
+    def __init__(self, backend: BackendProfile) -> None:
+        self._backend = backend
+        self._arms = {_setting_of(arm): arm for arm in backend.arms}
+
+    def offers_for(self, settings: Sequence[Setting]) -> Iterator[Offer]:
+        for setting in settings:
+            if (offer := self._offer(setting)) is not None:
+                yield offer
+
+    def _offer(self, setting: Setting) -> Offer | None:
+        backend, arm = self._backend, self._arms.get(setting)
+        # The cost model knows neither tangents nor ranges of layers.
+        if arm is None and (setting.layers is not None or setting.estimator == "tangent"):
+            return None
+        warnings: tuple[str, ...] = ()
+        if arm is not None:
+            seconds, sigma = arm.seconds_per_probe.value, measured_sigma(arm)
+            provenance = arm.provenance
+        else:
+            error = backend.cost.median_relative_error
+            seconds = backend.cost.probe_seconds(
+                batch=setting.batch,
+                tokens=setting.tokens,
+                directions=setting.directions_per_pass,
+                estimator=setting.estimator,
+            )
+            sigma, provenance = modelled_sigma(backend.arms, error), "modelled"
+            if error is None:
+                warnings = ("the error of its cost model is not known and counts as none",)
+        if seconds <= 0:
+            return None
+        if (hot := backend.sustained_factor) is not None:
+            seconds, provenance = seconds * hot.value, "modelled"
+            sigma = together(sigma, interval_sigma(hot))
+        return Offer(
+            backend=backend,
+            setting=setting,
+            seconds_per_probe=Modelled(value=seconds, provenance=provenance),
+            sigma=sigma,
+            base_pass_s=self._base_pass_s(setting),
+            peak_memory_bytes=self.peak_memory(setting),
+            joules_per_probe=self._joules(arm, seconds),
+            warnings=warnings,
+        )
+
+    def _base_pass_s(self, setting: Setting) -> float:
+        if setting.estimator == "central":
+            return 0.0
+        hot = self._backend.sustained_factor
+        return self._backend.cost.pass_seconds(
+            batch=setting.batch, tokens=setting.tokens, directions=1
+        ) * (hot.value if hot is not None else 1.0)
+
+    def _joules(self, arm: ArmSummary | None, seconds: float) -> Modelled | None:
+        """Measured with this very setting, else from the median power of the other arms."""
+        if arm is not None and arm.joules_per_probe is not None:
+            return Modelled(value=arm.joules_per_probe.value, provenance=arm.provenance)
+        if self.watts is None:
+            return None
+        return Modelled(value=self.watts * seconds, provenance="modelled")
+
+    @cached_property
+    def watts(self) -> float | None:
+        powers = [
+            arm.joules_per_probe.value / arm.seconds_per_probe.value
+            for arm in self._backend.arms
+            if arm.joules_per_probe is not None
+        ]
+        return median(powers) if powers else None
+
+    def peak_memory(self, setting: Setting) -> Modelled:
+        if arm := self._arms.get(setting):
+            return Modelled(value=arm.peak_memory_bytes, provenance=arm.provenance)
+        if not self._arms:
+            return Modelled(value=self._backend.peak_memory_bytes, provenance="modelled")
+        smallest, steepest = self._memory_line
+        more = max(0, setting.tokens_in_flight - _setting_of(smallest).tokens_in_flight)
+        return Modelled(value=smallest.peak_memory_bytes + steepest * more, provenance="modelled")
+
+    @cached_property
+    def _memory_line(self) -> tuple[ArmSummary, float]:
+        """The smallest arm, and the steepest rise from it in bytes per token in flight."""
+        smallest = min(self._backend.arms, key=lambda arm: _setting_of(arm).tokens_in_flight)
+        origin = _setting_of(smallest).tokens_in_flight
+        slopes = [
+            (arm.peak_memory_bytes - smallest.peak_memory_bytes)
+            / (_setting_of(arm).tokens_in_flight - origin)
+            for arm in self._backend.arms
+            if _setting_of(arm).tokens_in_flight > origin
+        ]
+        return smallest, max([0.0, *slopes])
 
 
-def _tokens_in_flight(arm: ArmSummary) -> int:
-    return arm.batch * arm.tokens * arm.directions_per_pass
+def watts(backend: BackendProfile) -> float | None:
+    """The median power of the backend's arms while they compute; None: not measured."""
+    return _Costs(backend).watts
 
 
-def _usual_limit(profile: Profile) -> int | None:
-    total = profile.device.memory_total_bytes
-    return int(total * _USABLE_MEMORY_SHARE) if total else None
+def _setting_of(arm: ArmSummary) -> Setting:
+    return Setting(arm.batch, arm.tokens, arm.estimator, arm.directions_per_pass, arm.layers)

@@ -10,7 +10,7 @@ import typer
 from rich.table import Column, Table
 
 from android_harness.job import Estimator
-from toolkit.allocation.contract import Allocation
+from toolkit.allocation.contract import Allocation, DeviceAllocation
 from toolkit.cli.console import out as console
 from toolkit.cli.console import print_json
 from toolkit.cli.options import JsonOption, integers
@@ -28,6 +28,18 @@ def allocate(
         str, typer.Option(help="Directions at once to choose from, per device.")
     ] = "1,8",
     estimator: Annotated[Estimator, typer.Option()] = "central",
+    batches: Annotated[
+        str | None,
+        typer.Option(help="Other batches that a device may use; needs --noise-scale."),
+    ] = None,
+    noise_scale: Annotated[
+        float | None,
+        typer.Option(min=0, help="Batch at which the examples' noise equals the gradient."),
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="Narrower range of layers for weak devices, FIRST-LAST; repeat."),
+    ] = None,
     cap: Annotated[
         list[str] | None,
         typer.Option(help="The most probes of a device, TARGET=N; repeat for several."),
@@ -35,6 +47,24 @@ def allocate(
     memory_limit_mb: Annotated[
         float | None, typer.Option(min=1, help="For every device; half of its own when absent.")
     ] = None,
+    joules: Annotated[
+        float | None, typer.Option(help="The most energy of a device in a round.")
+    ] = None,
+    deadline_s: Annotated[
+        float | None, typer.Option(help="Nobody gets probes that it would finish later.")
+    ] = None,
+    availability: Annotated[
+        list[str] | None,
+        typer.Option(help="The chance that a device answers, TARGET=0.8, 0 if away; repeat."),
+    ] = None,
+    quantile: Annotated[
+        float,
+        typer.Option(help="Plan with seconds that a device stays below with this probability."),
+    ] = 0.5,
+    floor: Annotated[int, typer.Option(min=0, help="The fewest probes of every device.")] = 0,
+    floor_share: Annotated[
+        float, typer.Option(min=0, max=1, help="The same as a share of an equal part.")
+    ] = 0.0,
     fixed_s: Annotated[
         float, typer.Option(min=0, help="Seconds per round before a device's first probe.")
     ] = 0.0,
@@ -43,7 +73,10 @@ def allocate(
     """Divide probes over devices so that the last one is done as early as possible."""
     from device_bench.profile import Profile
     from toolkit.allocation.allocate import allocate as divide
+    from toolkit.allocation.limits import Batches, Floor, Limits
 
+    if (batches is None) != (noise_scale is None):
+        raise typer.BadParameter("--batches and --noise-scale belong together")
     allocation = divide(
         [Profile.read(path) for path in profiles],
         probes=probes,
@@ -51,30 +84,46 @@ def allocate(
         tokens=tokens,
         estimator=estimator,
         directions_per_pass=integers(directions),
-        caps=dict(_cap(text) for text in cap or []),
-        memory_limit_bytes=None if memory_limit_mb is None else int(memory_limit_mb * 1e6),
+        batches=None
+        if batches is None or noise_scale is None
+        else Batches(tuple(integers(batches)), noise_scale),
+        layers=[_layers(text) for text in layers or []],
+        limits=Limits(
+            memory_bytes=None if memory_limit_mb is None else int(memory_limit_mb * 1e6),
+            joules=joules,
+            deadline_s=deadline_s,
+            probes=dict(_cap(text) for text in cap or []),
+        ),
+        floor=Floor(floor, floor_share) if floor or floor_share else None,
+        availability=dict(_availability(text) for text in availability or []),
+        quantile=quantile,
         fixed_s=fixed_s,
         now=datetime.now(UTC),
     )
     allocation.write(out)
     if json:
         print_json(allocation.model_dump(mode="json"))
-    else:
-        console.print(table(allocation))
+        return
+    console.print(table(allocation))
+    for note in (*summary(allocation), *allocation.notes):
+        console.print(f"- {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def table(allocation: Allocation) -> Table:
     """The devices' shares, and who was left out."""
+    planned = "" if allocation.quantile == 0.5 else f", at quantile {allocation.quantile:g}"
     shown = Table(
         Column("target", overflow="fold"),
         "probes",
-        "at once",
+        "setting",
         "s per probe",
-        "expected s",
+        "planned s",
+        "late",
         "peak MB",
         title=(
-            f"{allocation.probes} probes: makespan {allocation.makespan_s:.3g} s "
-            f"({allocation.makespan_provenance}), lower bound {allocation.lower_bound_s:.3g} s"
+            f"{allocation.planned_probes} probes: makespan {allocation.makespan_s:.3g} s "
+            f"({allocation.makespan_provenance}{planned}), "
+            f"lower bound {allocation.lower_bound_s:.3g} s"
         ),
         title_justify="left",
     )
@@ -83,14 +132,55 @@ def table(allocation: Allocation) -> Table:
         shown.add_row(
             device.target,
             str(device.probes),
-            str(device.directions_per_pass),
+            setting(device),
             f"{seconds.value:.3g} ({seconds.provenance})",
-            f"{device.expected_s:.3g}",
+            f"{device.planned_s:.3g}",
+            f"{device.late_probability:.0%}" if device.probes else "",
             f"{memory.value / 1e6:.0f} ({memory.provenance})",
         )
     for left in allocation.left_out:
-        shown.add_row(left.target, "left out", "", left.reason, "", "")
+        shown.add_row(left.target, "left out", "", left.reason, "", "", "")
     return shown
+
+
+def setting(device: DeviceAllocation) -> str:
+    """How a device runs its probes, in short: batch, directions at once, layers."""
+    text = f"B {device.batch}, K {device.directions_per_pass}"
+    return (
+        text if device.layers is None else f"{text}, layers {device.layers[0]}-{device.layers[1]}"
+    )
+
+
+def summary(allocation: Allocation) -> list[str]:
+    """What to expect of the round, in sentences."""
+    limit = "the makespan" if allocation.deadline_s is None else f"{allocation.deadline_s:g} s"
+    lines = [
+        f"late devices (after {limit}): {allocation.expected_late_share:.1%} expected, none with "
+        f"probability {allocation.nobody_late_probability:.1%} (modelled, log-normal)"
+    ]
+    if allocation.planned_probes != allocation.probes:
+        lines.append(
+            f"{allocation.planned_probes} probes stand for {allocation.probes}: "
+            f"{allocation.over_provision:.2f} times what is wanted if every device answers"
+        )
+    return lines
+
+
+def _layers(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal()):
+        raise typer.BadParameter(f"expected FIRST-LAST, got {text!r}")
+    return int(first), int(last)
+
+
+def _availability(text: str) -> tuple[str, float]:
+    target, found, chance = text.rpartition("=")
+    try:
+        if found and target:
+            return target, float(chance)
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"expected TARGET=CHANCE, got {text!r}")
 
 
 def _cap(text: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from toolkit.report.section import Section, Table, figure, svg
-from toolkit.training.contract import RoundRecord
+from toolkit.training.contract import RoundRecord, TrainingConfig
 from toolkit.training.run_folder import RunFolder
 
 
@@ -16,11 +16,15 @@ def run_section(run: RunFolder) -> Section:
     config = description.config
     facts = [
         ("rounds", f"{max(len(rounds) - 1, 0)} of {config.rounds}"),
-        ("probes per round", str(config.probes)),
-        ("estimator", f"{config.estimator}, epsilon {config.epsilon:g}, batch {config.batch}"),
-        ("LoRA parameters", f"{description.parameters:,}"),
         (
-            "payload (modelled, without transport)",
+            "probes per round",
+            f"{config.probes} before pacing, {_mean_probes(rounds):.0f} in the mean",
+        ),
+        ("estimator", f"{config.estimator}, epsilon {config.epsilon:g}, batch {config.batch}"),
+        ("LoRA parameters", f"{description.layout.parameters:,}"),
+        ("pacing, sampling, update", _rules(config)),
+        (
+            "encoded messages, without what carries them",
             f"{sum(record.bytes_down for record in rounds):,} bytes down, "
             f"{sum(record.bytes_up for record in rounds):,} bytes up",
         ),
@@ -28,7 +32,7 @@ def run_section(run: RunFolder) -> Section:
     if evaluated:
         facts.append(("held-out loss (measured)", _first_to_last(evaluated)))
     plots = [_plot(rounds)] if len(rounds) > 1 else []
-    return Section("run", run.path.name, facts, plots=plots, tables=[_devices(rounds)])
+    return Section("run", run.path.name, facts, plots=plots, tables=[_clients(rounds)])
 
 
 def _first_to_last(evaluated: Sequence[RoundRecord]) -> str:
@@ -68,25 +72,33 @@ def _plot(rounds: Sequence[RoundRecord]) -> str:
     return svg(drawn)
 
 
-def _devices(rounds: Sequence[RoundRecord]) -> Table:
+def _rules(config: TrainingConfig) -> str:
+    return ", ".join(rule.kind for rule in (config.pacing, config.sampling, config.update))
+
+
+def _mean_probes(rounds: Sequence[RoundRecord]) -> float:
+    counts = [record.probes for record in rounds if record.round > 0]
+    return sum(counts) / len(counts) if counts else 0.0
+
+
+def _clients(rounds: Sequence[RoundRecord]) -> Table:
     rows = []
-    targets = dict.fromkeys(device.target for record in rounds for device in record.devices)
-    for target in targets:
-        parts = [
-            device for record in rounds for device in record.devices if device.target == target
-        ]
+    answers = [one for record in rounds for one in record.measurements]
+    lost = [one.client for record in rounds for one in record.lost]
+    for client in dict.fromkeys([*(one.client for one in answers), *lost]):
+        own = [one for one in answers if one.client == client]
         rows.append(
             (
-                target,
-                str(sum(len(part.seeds) for part in parts)),
-                f"{sum(part.seconds for part in parts):.1f}",
-                f"{sum(part.bytes_down for part in parts):,}",
-                f"{sum(part.bytes_up for part in parts):,}",
-                str(sum(part.error is not None for part in parts)),
+                client,
+                str(sum(len(one.directions) for one in own)),
+                f"{sum(one.seconds for one in own):.1f}",
+                f"{sum(one.bytes_down for one in own):,}",
+                f"{sum(one.bytes_up for one in own):,}",
+                str(lost.count(client)),
             )
         )
     return Table(
-        caption="Devices, over the whole run (measured; bytes modelled as payload)",
-        headers=("target", "probes", "seconds", "bytes down", "bytes up", "failed rounds"),
+        caption="Clients, over the whole run (measured; bytes of the encoded messages)",
+        headers=("client", "probes", "seconds", "bytes down", "bytes up", "orders lost"),
         rows=rows,
     )
