@@ -70,14 +70,14 @@ class Case:
         task = ProbeTask(
             batch=tuple(range(SEQUENCES)),
             epsilon=epsilon,
-            seeds=tuple(seeds),
+            directions=tuple(seeds),
             directions_per_pass=4,
         )
         records = self.runner.run(
             examples=self.examples, tasks=[task], threads=2, lora_values=self.placed_values
         )
         measured = {
-            record.seed: record.slope for record in records if isinstance(record, ProbeRecord)
+            record.direction: record.slope for record in records if isinstance(record, ProbeRecord)
         }
         return np.array([measured[seed] for seed in seeds])
 

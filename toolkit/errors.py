@@ -17,5 +17,5 @@ class TrainingError(FwdllmError):
     """A training run cannot start, continue or be read back."""
 
 
-class AllDevicesFailedError(TrainingError):
-    """No device answered in a round."""
+class AllClientsFailedError(TrainingError):
+    """No client gave a usable answer in a round."""

@@ -11,6 +11,8 @@ from device_bench.profile import Profile
 from device_bench.provenance import Sweep
 from exporters.manifest import Manifest
 from toolkit.allocation.contract import Allocation
+from toolkit.plan.contract import Plan
+from toolkit.plan.convergence import ConvergenceTable
 from toolkit.training.contract import RoundRecord, RunDescription
 
 SCHEMAS = {
@@ -20,6 +22,8 @@ SCHEMAS = {
     "sweep": Sweep.model_json_schema,
     "profile": Profile.model_json_schema,
     "allocation": Allocation.model_json_schema,
+    "convergence": ConvergenceTable.model_json_schema,
+    "plan": Plan.model_json_schema,
     "run": RunDescription.model_json_schema,
     "round": RoundRecord.model_json_schema,
 }

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
 from android_harness.errors import RunnerFailedError
-from android_harness.job import EvaluateTask, Loss, ProbeTask, Task, VerbalizerLoss
-from android_harness.records import EvaluationRecord, LoadRecord, ProbeRecord, Record
+from android_harness.job import (
+    AlongTask,
+    EvaluateTask,
+    Loss,
+    Measuring,
+    ProbeTask,
+    Task,
+    VerbalizerLoss,
+)
+from android_harness.records import (
+    AlongRecord,
+    EvaluationRecord,
+    LoadRecord,
+    ProbeRecord,
+    Record,
+)
 from android_harness.target import CommandResult, Target
 from exporters.gguf.adapter import read_adapter_values
-from exporters.lora.directions import direction
+from exporters.lora.combination import Combination, named_direction
 from exporters.manifest import Bundle
 
 
@@ -79,15 +94,16 @@ class TorchDevice:
         loss: Loss | None = None,
         threads: int,
         lora_values: str | None = None,
-        updates: Sequence[tuple[int, float]] = (),
+        updates: Sequence[Combination] = (),
         lora_values_out: str | None = None,
+        files: Mapping[str, Path] = MappingProxyType({}),
         timeout_s: float | None = None,
     ) -> list[Record]:
         self.runs += 1
         self.before_run()
         values = self._load(lora_values)
-        for seed, coefficient in updates:
-            values += np.float32(coefficient) * direction(seed, len(values))
+        for update in updates:
+            update.add_to(values, self._layout)
         if lora_values_out is not None:
             self.target.files[lora_values_out] = values.tobytes()
         lines = [json.loads(line) for line in examples.read_text().splitlines()]
@@ -96,6 +112,8 @@ class TorchDevice:
             batch = [lines[line] for line in task.batch]
             if isinstance(task, ProbeTask):
                 records += self._probes(number, task, batch, values, loss)
+            elif isinstance(task, AlongTask):
+                records.append(self._along(number, task, batch, values, loss, files))
             elif isinstance(task, EvaluateTask):
                 records.append(self._evaluation(number, batch, values, loss))
         return self.change(records)
@@ -120,23 +138,63 @@ class TorchDevice:
         loss: Loss | None,
     ) -> list[Record]:
         records: list[Record] = []
-        for seed in task.seeds:
-            step = np.float32(task.epsilon) * direction(seed, len(values))
-            central = task.estimator == "central"
-            plus = self._loss(batch, values + step, loss)[0]
-            minus = self._loss(batch, values - step if central else values, loss)[0]
-            slope = (plus - minus) / (task.epsilon * (2 if central else 1))
+        for name in task.directions:
+            v = named_direction(name, self._layout, task.distribution, task.support)
+            slope, plus, minus = self._slope(task, v, batch, values, loss)
             records.append(
                 ProbeRecord(
                     event="probe",
                     task=number,
-                    seed=seed,
+                    direction=name,
                     slope=slope,
                     loss_plus=plus,
                     loss_minus=minus,
                 )
             )
         return records
+
+    def _along(
+        self,
+        number: int,
+        task: AlongTask,
+        batch: list[dict[str, list[int]]],
+        values: np.ndarray,
+        loss: Loss | None,
+        files: Mapping[str, Path],
+    ) -> Record:
+        path = task.direction
+        content = files[path].read_bytes() if path in files else self.target.files.get(path)
+        if content is None or len(content) != 4 * len(values):
+            raise RunnerFailedError(
+                "no such direction", device=self.target.name, phase="direction", file=path
+            )
+        v = np.frombuffer(content, dtype="<f4")
+        slope, plus, minus = self._slope(task, v, batch, values, loss)
+        return AlongRecord(
+            event="along", task=number, slope=slope, loss_plus=plus, loss_minus=minus
+        )
+
+    def _slope(
+        self,
+        task: Measuring,
+        v: np.ndarray,
+        batch: list[dict[str, list[int]]],
+        values: np.ndarray,
+        loss: Loss | None,
+    ) -> tuple[float, float, float]:
+        """The slope along v with its two losses."""
+        if task.estimator == "tangent":
+            raise RunnerFailedError(
+                "this runner does not measure tangents",
+                device=self.target.name,
+                phase="job",
+                file=None,
+            )
+        step = np.float32(task.epsilon) * v
+        central = task.estimator == "central"
+        plus = self._loss(batch, values + step, loss)[0]
+        minus = self._loss(batch, values - step if central else values, loss)[0]
+        return (plus - minus) / (task.epsilon * (2 if central else 1)), plus, minus
 
     def _evaluation(
         self, number: int, batch: list[dict[str, list[int]]], values: np.ndarray, loss: Loss | None

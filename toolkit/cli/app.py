@@ -15,10 +15,13 @@ from toolkit.cli import (
     devices,
     doctor,
     export,
+    plan,
     profile,
     push,
     report,
     runner,
+    superlink,
+    supernode,
     train,
 )
 from toolkit.cli.console import err, print_error
@@ -37,7 +40,10 @@ app.command("push")(push.push)
 app.command("bench")(bench.bench)
 app.command("profile")(profile.profile)
 app.command("allocate")(allocate.allocate)
+app.command("plan")(plan.plan)
 app.command("train")(train.train)
+app.add_typer(superlink.app, name="superlink")
+app.command("supernode")(supernode.supernode)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 

@@ -12,7 +12,7 @@ from toolkit.cli.allocate import table as allocation_table
 from toolkit.cli.console import err, out, progress_bars
 from toolkit.cli.export import summary as bundle_summary
 from toolkit.cli.profile import tables as profile_tables
-from toolkit.cli.train import summary as training_summary
+from toolkit.cli.training_output import summary as training_summary
 
 
 def demo(

@@ -1,41 +1,64 @@
-"""`fwdllm train`: rounds of FwdLLM over devices."""
+"""`fwdllm train`: rounds of FwdLLM over devices, hosts with devices, or simulated clients."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from android_harness.job import Estimator
-from toolkit.cli.allocate import table as allocation_table
-from toolkit.cli.console import err, print_json, progress_bars
+from toolkit.cli.console import err, progress_bars
 from toolkit.cli.console import out as console
-from toolkit.cli.options import JsonOption, TargetsOption, TimeoutOption, names
+from toolkit.cli.options import JsonOption, TimeoutOption, names
+from toolkit.cli.training_config import RuleOptions
+from toolkit.cli.training_output import print_result_json, round_line, summary
+from toolkit.training.methods import Method
 
 if TYPE_CHECKING:
-    from toolkit.allocation.contract import Allocation
-    from toolkit.training.contract import RoundRecord, TrainingConfig
+    from toolkit.training.contract import RoundRecord
 
 
 def train(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
-    data: Annotated[Path, typer.Option(help="A .csv, .tsv or .jsonl file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A bundle folder; with --simulate also a Hugging Face encoder."),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="A .csv, .tsv, .jsonl or .parquet file, a saved Hugging Face dataset, or "
+            "hf:NAME:SPLIT."
+        ),
+    ],
     text_column: Annotated[
         str, typer.Option(help="Column names, or numbers from 0 without a header: title,text.")
     ],
-    target: TargetsOption,
     rounds: Annotated[int, typer.Option(min=1)],
     out: Annotated[Path, typer.Option(help="The run folder; an interrupted run goes on there.")],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target", help="local, adb:SERIAL or adb-tcp:HOST:PORT; repeat for several devices."
+        ),
+    ] = None,
+    superlink: Annotated[
+        Path | None,
+        typer.Option(help="Instead: over the hosts of this SuperLink, which keep their own data."),
+    ] = None,
+    await_clients: Annotated[
+        int, typer.Option(min=1, help="With --superlink: begin with so many.")
+    ] = 1,
+    simulate: Annotated[
+        int | None, typer.Option(min=1, help="Instead: over so many simulated clients, in PyTorch.")
+    ] = None,
     label_column: Annotated[
         str | None, typer.Option(help="Classify; without it, model the language.")
     ] = None,
     held_out: Annotated[int, typer.Option(min=0, help="Rows to evaluate on.")] = 200,
     held_out_data: Annotated[
-        Path | None, typer.Option(help="The file of those rows; else they are taken from --data.")
+        str | None, typer.Option(help="Where those rows are; else they are taken from --data.")
     ] = None,
     examples: Annotated[
         int | None, typer.Option(min=1, help="The most rows to learn from; all when absent.")
@@ -50,23 +73,82 @@ def train(
         str | None, typer.Option(help="Words of the labels, 1=World,2=Sports; chosen when absent.")
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=2, help="Tokens of an example.")] = 64,
-    probes: Annotated[int, typer.Option(min=1, help="Per round, over all devices.")] = 64,
+    partition: Annotated[
+        str,
+        typer.Option(help="Of the rows: iid, user:COLUMN, dirichlet:ALPHA or quantity:ALPHA."),
+    ] = "iid",
+    method: Annotated[
+        Method, typer.Option(help="Settings to start from; the options below change them.")
+    ] = "default",
+    probes: Annotated[
+        int, typer.Option(min=1, help="Per round, over all devices, before pacing asks for more.")
+    ] = 64,
+    clients: Annotated[
+        int | None, typer.Option(min=1, help="Devices that a round begins with; all when absent.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Examples per device and round.")] = 16,
-    estimator: Annotated[Estimator, typer.Option()] = "central",
-    epsilon: Annotated[float, typer.Option(min=1e-6)] = 1e-2,
+    estimator: Annotated[Estimator | None, typer.Option(show_default="central")] = None,
+    epsilon: Annotated[float | None, typer.Option(min=1e-6, show_default="0.01")] = None,
     directions: Annotated[
         int, typer.Option(min=1, help="Evaluated at once, where no profile says otherwise.")
     ] = 1,
+    layers: Annotated[
+        str | None, typer.Option(help="Whose LoRA is trained: all, last:N or A-B.")
+    ] = None,
+    b_only: Annotated[
+        bool, typer.Option("--b-only", help="Train LoRA's B matrices alone.")
+    ] = False,
+    pacing: Annotated[
+        str | None,
+        typer.Option(help="fixed, slope-test or fwdllm-gate; KIND:field=value sets a field."),
+    ] = None,
+    sampling: Annotated[
+        str | None, typer.Option(help="plain, tensor-filter or seed-pool; likewise.")
+    ] = None,
+    update: Annotated[
+        str | None,
+        typer.Option(help="trust-ratio, momentum, guided, yogi or sgd; likewise: sgd:rate=0.01."),
+    ] = None,
+    aggregation: Annotated[
+        str | None, typer.Option(help="mean, clipped, trimmed or median-of-means; likewise.")
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="An encoder's head by its exact gradient: adam or sgd; likewise. Else by probes."
+        ),
+    ] = None,
+    lora_rank: Annotated[int, typer.Option(min=1, help="Of an encoder.")] = 4,
+    lora_alpha: Annotated[float, typer.Option(min=0, help="Of an encoder.")] = 8.0,
+    lora_targets: Annotated[
+        str | None,
+        typer.Option(help="Of an encoder: linear modules; query and value when absent."),
+    ] = None,
+    guard: Annotated[
+        bool, typer.Option("--guard", help="Stop a run that diverges, and keep its best values.")
+    ] = False,
+    clip: Annotated[
+        float | None, typer.Option(min=0, help="Private: devices cut each slope to this.")
+    ] = None,
+    noise: Annotated[
+        float, typer.Option(min=0, help="Private: and add Gaussian noise of this times --clip.")
+    ] = 1.0,
     profile: Annotated[
         list[Path] | None,
-        typer.Option(help="Capability profiles to divide the probes by; else equal shares."),
+        typer.Option(
+            help="Capability profiles to divide the probes by; else equal shares. With --simulate: "
+            "how long the clients would take."
+        ),
     ] = None,
-    step: Annotated[
-        float | None, typer.Option(min=0, help="Trust ratio of the first step; decays to 0.")
+    allocation: Annotated[
+        Path | None, typer.Option(help="An allocation to divide them by, instead of profiles.")
     ] = None,
-    sgd_rate: Annotated[
-        float | None, typer.Option(min=0, help="Plain SGD with this rate instead.")
+    deadline_s: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds that a device has to answer.")
     ] = None,
+    staleness: Annotated[
+        int, typer.Option(min=0, help="Rounds for which a late answer still counts.")
+    ] = 0,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Rounds between evaluations.")] = 10,
     threads: Annotated[int, typer.Option(min=1, help="Of the runner on each device.")] = 1,
     timeout: TimeoutOption = 3600.0,
@@ -74,148 +156,109 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Fine-tune over devices: seeds go down, slopes come up."""
-    from exporters.manifest import Bundle
-    from exporters.tokenizer import load_tokenizer
-    from toolkit.cli.fleet import installed
+    from exporters.lora.support import Support
+    from toolkit.cli.training_runs import (
+        DataOptions,
+        RunRequest,
+        over_devices,
+        over_hosts,
+        over_simulated,
+    )
+    from toolkit.data.partition import parse_partition
     from toolkit.data.prompts import DEFAULT_TEMPLATE
-    from toolkit.data.task import TextSource, load_task
+    from toolkit.data.source import parse_source
+    from toolkit.data.task import TextSource
     from toolkit.data.verbalizer import parse_words
-    from toolkit.server_update import SgdStep, TrustRatioStep
+    from toolkit.simulation.task import EncoderLora
     from toolkit.training.contract import TrainingConfig
-    from toolkit.training.run_folder import RunFolder
-    from toolkit.training.setup import TrainingData
-    from toolkit.training.train import train as run
 
-    if step is not None and sgd_rate is not None:
-        raise typer.BadParameter("--step and --sgd-rate exclude each other")
-    update = TrustRatioStep(ratio=step) if sgd_rate is None else SgdStep(rate=sgd_rate)
-    loaded = Bundle(bundle)
-    task = load_task(
-        TextSource(data, names(text_column), label_column),
-        load_tokenizer(loaded),
+    if sum(bool(kind) for kind in (target, superlink, simulate)) != 1:
+        raise typer.BadParameter("give one of --target, --superlink and --simulate")
+    _refuse_unused(
+        {
+            "--profile": superlink and profile,
+            "--allocation": (superlink or simulate) and allocation,
+            "--partition": superlink and partition != "iid",
+            "--head": (target or superlink) and head,
+            "--await-clients": not superlink and await_clients > 1,
+        }
+    )
+    rules = RuleOptions(
+        method=method,
+        estimator=estimator,
+        epsilon=epsilon,
+        pacing=pacing,
+        sampling=sampling,
+        update=update,
+        aggregation=aggregation,
+        head=head,
+        guard=guard,
+        clip=clip,
+        noise=noise,
+    )
+    config = TrainingConfig(
+        **rules.settings(),
+        rounds=rounds,
+        probes=probes,
+        clients=clients,
+        batch=batch,
+        support=Support(matrices="B" if b_only else "AB", head=head is None),
+        directions_per_pass=directions,
+        seed=seed,
+        threads=threads,
+        timeout_s=timeout,
+        deadline_s=deadline_s,
+        staleness=staleness,
+        evaluate_every=evaluate_every,
+    )
+    divided = parse_partition(partition)
+    options = DataOptions(
+        source=TextSource(
+            parse_source(data),
+            names(text_column),
+            label_column,
+            user_column=getattr(divided, "column", None),
+        ),
+        partition=divided,
         held_out=held_out,
-        held_out_path=held_out_data,
+        held_out_path=parse_source(held_out_data) if held_out_data else None,
         template=DEFAULT_TEMPLATE if template is None else template.replace("\\n", "\n"),
         words=parse_words(verbalizer) if verbalizer else None,
         max_tokens=max_tokens,
         most_examples=examples,
-        seed=seed,
     )
-    config = TrainingConfig(
-        rounds=rounds,
-        probes=probes,
-        batch=batch,
-        loss=task.loss,
-        estimator=estimator,
-        epsilon=epsilon,
-        directions_per_pass=directions,
-        update=update,
-        seed=seed,
-        threads=threads,
-        timeout_s=timeout,
-        evaluate_every=evaluate_every,
-    )
-    # A run that continues keeps its shares, also when its profiles have expired since.
-    begun = RunFolder(out).exists()
-    allocation = None if begun else _allocation(profile, config, max_tokens)
-    if allocation is not None and not json:
-        err.print(allocation_table(allocation))
-    with ExitStack() as stack, progress_bars() as on_progress:
-        runners = [stack.enter_context(installed(spec, loaded, on_progress)) for spec in target]
-        # Held-out data stay with the server: it evaluates on the machine that it runs on.
-        if "local" in target:
-            evaluator = runners[target.index("local")]
-        else:
-            evaluator = stack.enter_context(installed("local", loaded, on_progress))
+    with progress_bars() as on_progress:
 
         def on_round(record: RoundRecord) -> None:
             on_progress("rounds", record.round, rounds)
             if not json:
                 err.print(round_line(record), highlight=False)
 
-        result = run(
-            runners,
-            bundle=loaded,
-            data=TrainingData(task.examples, task.held_out),
-            config=config,
-            out=out,
-            evaluator=evaluator,
-            allocation=allocation,
-            on_round=on_round,
-        )
+        request = RunRequest(model, options, config, layers, out, on_round, on_progress)
+        if target:
+            result = over_devices(
+                request, target, profiles=profile or [], allocation=allocation, quiet=json
+            )
+        elif superlink:
+            result = over_hosts(request, superlink, await_clients=await_clients)
+        else:
+            assert simulate is not None
+            lora = EncoderLora(
+                rank=lora_rank,
+                alpha=lora_alpha,
+                targets=tuple(names(lora_targets)) if lora_targets else None,
+            )
+            result = over_simulated(request, simulate, lora=lora, profiles=profile or [])
     if json:
-        print_json(
-            {
-                "run": str(out),
-                "rounds": [
-                    record.model_dump(mode="json", exclude={"devices"}) for record in result.rounds
-                ],
-            }
-        )
-    else:
-        console.print(summary(result.rounds))
+        print_result_json(result)
+        return
+    console.print(summary(result.rounds))
+    if (out / "adapter").exists():
         console.print(f"adapter: {out / 'adapter'} (PEFT), {out / 'adapter.gguf'} (llama.cpp)")
 
 
-def _allocation(paths: list[Path] | None, config: TrainingConfig, tokens: int) -> Allocation | None:
-    """The division of the run's probes by the profiles; None without profiles.
-
-    Each device may use any number of directions at once that was measured.
-    """
-    from datetime import UTC, datetime
-
-    from device_bench.profile import Profile
-    from toolkit.allocation.allocate import allocate
-
-    if not paths:
-        return None
-    profiles = [Profile.read(path) for path in paths]
-    measured = {
-        arm.directions_per_pass
-        for profile in profiles
-        for backend in profile.backends
-        for arm in backend.arms
-    }
-    return allocate(
-        profiles,
-        probes=config.probes,
-        batch=config.batch,
-        tokens=tokens,
-        estimator=config.estimator,
-        directions_per_pass=sorted(measured or {1}),
-        now=datetime.now(UTC),
-    )
-
-
-def round_line(record: RoundRecord) -> str:
-    """One line about a round."""
-    line = f"round {record.round:>4}"
-    if record.loss is not None:
-        line += f"  loss on devices {record.loss:.4f}"
-    if record.evaluation is not None:
-        line += f"  held out {record.evaluation.loss:.4f}"
-        if record.evaluation.accuracy is not None:
-            line += f"  accuracy {record.evaluation.accuracy:.3f}"
-    for device in record.devices:
-        if device.error is not None:
-            line += f"  [red]lost {device.target}: {escape(device.error)}[/]"
-    return line
-
-
-def summary(rounds: tuple[RoundRecord, ...]) -> Table:
-    """The evaluated rounds."""
-    table = Table("round", "held-out loss", "accuracy", "probes so far", "bytes down", "bytes up")
-    for record in rounds:
-        if record.evaluation is None:
-            continue
-        done = rounds[: record.round + 1]
-        accuracy = record.evaluation.accuracy
-        table.add_row(
-            str(record.round),
-            f"{record.evaluation.loss:.4f}",
-            "" if accuracy is None else f"{accuracy:.3f}",
-            str(sum(other.probes for other in done)),
-            f"{sum(other.bytes_down for other in done):,}",
-            f"{sum(other.bytes_up for other in done):,}",
-        )
-    return table
+def _refuse_unused(options: Mapping[str, object]) -> None:
+    """What was given and would be ignored is a misunderstanding."""
+    unused = [name for name, given in options.items() if given]
+    if unused:
+        raise typer.BadParameter(f"{', '.join(unused)} has no effect on this kind of fleet")

@@ -26,10 +26,10 @@ from toolkit.data.task import TextSource, load_task
 from toolkit.demo.corpus import labelled
 from toolkit.demo.model import make_model
 from toolkit.report.page import write_report
-from toolkit.server_update import TrustRatioStep
+from toolkit.server_update.trust_ratio import TrustRatioStep
 from toolkit.training.contract import TrainingConfig
-from toolkit.training.setup import TrainingData
-from toolkit.training.train import TrainingResult, train
+from toolkit.training.run_on_fleet import TrainingResult
+from toolkit.training.train import TrainingData, train
 
 _MARKER = ".fwdllm-demo"  # in every folder that a demo made
 _ROWS = 2000
@@ -151,7 +151,7 @@ def _measure_and_train(
     training = train(
         runners,
         bundle=bundle,
-        data=TrainingData(task.examples, task.held_out),
+        data=TrainingData(task.examples, task.rows, task.held_out),
         config=_CONFIG.model_copy(update={"loss": task.loss}),
         out=run,
         allocation=allocation,

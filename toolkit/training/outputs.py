@@ -11,7 +11,7 @@ from exporters.durable_files import replaced_atomically
 from exporters.gguf.adapter import write_adapter
 from exporters.lora.peft_adapter import save_peft_adapter
 from exporters.manifest import Bundle
-from toolkit.forward_gradient import Values
+from toolkit.gradient.forward_gradient import Values
 from toolkit.training.contract import RoundRecord
 from toolkit.training.run_folder import RunFolder
 
@@ -37,8 +37,11 @@ def rounds_table(log: Sequence[RoundRecord]) -> pd.DataFrame:
     """One row per round; `held_out_loss` and `held_out_accuracy` are absent where not evaluated."""
     return pd.DataFrame(
         {
-            **record.model_dump(exclude={"devices", "evaluation"}),
-            "failed_devices": sum(device.error is not None for device in record.devices),
+            **record.model_dump(exclude=_NESTED),
+            "increments": len(record.pacing),
+            "committed": record.committed,
+            "clients": len({one.client for one in record.measurements}),
+            "lost": len(record.lost),
             "held_out_loss": record.evaluation.loss if record.evaluation else None,
             "held_out_accuracy": record.evaluation.accuracy if record.evaluation else None,
         }
@@ -46,31 +49,28 @@ def rounds_table(log: Sequence[RoundRecord]) -> pd.DataFrame:
     )
 
 
+# What has a table of its own, or is no table's matter.
+_NESTED = {"measurements", "along", "head_gradient", "lost", "pacing", "update", "evaluation"}
+
+
 def probes_table(log: Sequence[RoundRecord]) -> pd.DataFrame:
-    """One row per accepted probe."""
+    """One row per admitted probe; `seed` is the direction's first where it has several."""
     return pd.DataFrame(
         [
-            (record.round, device.target, *probe)
-            for record in log
-            for device in record.devices
-            for probe in zip(
-                device.seeds,
-                device.slopes,
-                device.coefficients,
-                device.losses_plus,
-                device.losses_minus,
-                strict=True,
+            (
+                record.round,
+                one.client,
+                one.asked_in,
+                one.increment,
+                name if isinstance(name, int) else name[0],
+                slope,
+                one.weight,
             )
+            for record in log
+            for one in record.measurements
+            for name, slope in zip(one.directions, one.slopes, strict=True)
         ],
-        columns=[
-            "round",
-            "target",
-            "seed",
-            "slope",
-            "coefficient",
-            "loss_plus",
-            "loss_minus",
-        ],
+        columns=["round", "client", "asked_in", "increment", "seed", "slope", "weight"],
     )
 
 

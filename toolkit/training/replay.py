@@ -1,36 +1,27 @@
-"""A run retold from its log: what (seed, slope) pairs alone make of the initial values."""
+"""A run retold from its log: what slopes and seeds alone make of the initial values."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from toolkit.errors import TrainingError
-from toolkit.forward_gradient import Values, apply_update, values_sha256
+from toolkit.protocol.update import ReplicaState, Values
 from toolkit.training.run_folder import RunFolder
-from toolkit.training.update import plan_update
+from toolkit.training.run_state import RunState, state_after
 
 
-def replay(run_folder: Path) -> Values:
-    """The values after the last round, float32 [parameters], bit for bit those of the run.
+def replay(run_folder: Path, rounds: int | None = None) -> Values:
+    """The values after so many rounds, float32 [parameters], bit for bit those of the run.
 
-    Coefficients are computed again from the slopes; nothing of the checkpoints is used.
+    None: after the last.
+
+    Every round's update is planned again from its slopes; nothing of the checkpoints is used.
 
     Raises:
-        TrainingError: a round does not lead to the values that the log fingerprints.
+        TrainingError: a round does not lead to the update or values that the log says.
     """
     folder = RunFolder(run_folder)
-    config = folder.description().config
-    values = folder.initial()
-    for record in folder.rounds():
-        if record.seeds:
-            update = plan_update(
-                config, record.round, values, seeds=record.seeds, slopes=record.slopes
-            )
-            values = apply_update(values, update.pairs)
-        if values_sha256(values) != record.values_sha256:
-            raise TrainingError(
-                f"round {record.round} replayed leads to other values than the log says",
-                remedy="the log or the initial values were changed after the run",
-                file=run_folder,
-            )
-    return values
+    description = folder.description()
+    state = RunState(ReplicaState(folder.initial()))
+    for record in folder.rounds()[1 : None if rounds is None else rounds + 1]:
+        state = state_after(description, state, record)
+    return state.replica.values

@@ -3,13 +3,16 @@
 run.json                  the run's description
 initial.npy               the values before round 1, float32 [parameters]
 rounds.jsonl              one RoundRecord a line
-checkpoint/round-N.npy    the values after round N
+checkpoint/round-N.npz    the state after round N
 data/                     the examples files
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +20,14 @@ from pydantic import ValidationError
 
 from exporters.durable_files import replaced_atomically
 from toolkit.errors import TrainingError
-from toolkit.forward_gradient import Values, apply_update, values_sha256
+from toolkit.protocol.exact import values_sha256
+from toolkit.protocol.update import ReplicaState, Values
+from toolkit.server_update.memory import ServerMemory
 from toolkit.training.contract import RoundRecord, RunDescription
+from toolkit.training.run_state import RunState, state_after
+
+# The replica's vectors among the arrays of a checkpoint.
+_VALUES, _MOMENTUM = "replica:values", "replica:memory"
 
 
 class RunFolder:
@@ -79,42 +88,69 @@ class RunFolder:
             records.append(record)
         return records
 
-    def save_checkpoint(self, round_number: int, values: Values) -> None:
-        """Writes the values after a round and removes older checkpoints."""
-        path = self._checkpoints / f"round-{round_number:06d}.npy"
-        _save(path, values)
-        for other in self._checkpoints.glob("round-*.npy"):
+    def save_checkpoint(self, round_number: int, state: RunState) -> None:
+        """Writes the state after a round and removes older checkpoints."""
+        path = self._checkpoints / f"round-{round_number:06d}.npz"
+        vectors = {_VALUES: state.replica.values}
+        if state.replica.memory is not None:
+            vectors[_MOMENTUM] = state.replica.memory
+        ServerMemory({**state.memory.arrays, **vectors}, state.memory.scalars).save(path)
+        for other in self._checkpoints.glob("round-*.npz"):
             if other != path:
                 other.unlink()
 
-    def checkpoint(self) -> tuple[int, Values]:
-        """The latest checkpoint: its round and values. Without any, round 0 and the initial."""
-        paths = sorted(self._checkpoints.glob("round-*.npy"))
+    def checkpoint(self) -> tuple[int, RunState]:
+        """The latest checkpoint: its round and state. Without any, round 0 and the initial."""
+        paths = sorted(self._checkpoints.glob("round-*.npz"))
         if not paths:
-            return 0, self.initial()
-        return int(paths[-1].stem.removeprefix("round-")), _load(paths[-1])
+            return 0, RunState(ReplicaState(self.initial()))
+        saved = ServerMemory.load(paths[-1])
+        arrays = dict(saved.arrays)
+        replica = ReplicaState(arrays.pop(_VALUES), arrays.pop(_MOMENTUM, None))
+        number = int(paths[-1].stem.removeprefix("round-"))
+        return number, RunState(replica, ServerMemory(arrays, saved.scalars))
 
     def initial(self) -> Values:
         """The values before round 1."""
         return _load(self._initial)
 
-    def latest_values(self) -> Values:
-        """The values after the last round of the log: the checkpoint and the rounds after it.
+    def latest_state(self) -> RunState:
+        """The state after the last round of the log: the checkpoint and the rounds after it.
 
         Raises:
-            TrainingError: they are not those that the log fingerprints.
+            TrainingError: they do not lead to the values that the log fingerprints.
         """
-        round_number, values = self.checkpoint()
+        number, state = self.checkpoint()
         records = self.rounds()
-        for record in records[round_number + 1 :]:
-            values = apply_update(values, record.update)
-        if records and values_sha256(values) != records[-1].values_sha256:
+        logged = records[number].values_sha256 if number < len(records) else None
+        if records and values_sha256(state.replica.values) != logged:
             raise TrainingError(
-                "the checkpoint and the log do not lead to the values that the log fingerprints",
-                remedy="start a new run in another folder",
+                "the checkpoint is not that of the log",
+                remedy="restore the two together, or start a new run in another folder",
                 file=self.path,
             )
-        return values
+        description = self.description()
+        for record in records[number + 1 :]:
+            state = state_after(description, state, record)
+        return state
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes out while a server writes.
+
+        Raises:
+            TrainingError: another process runs this run.
+        """
+        with (self.path / "run.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TrainingError(
+                    "another process is training in this folder",
+                    remedy="wait for it to end, or give another --out",
+                    file=self.path,
+                ) from error
+            yield
 
     def _broken_log(self, number: int, what: str) -> TrainingError:
         return TrainingError(

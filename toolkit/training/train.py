@@ -1,47 +1,42 @@
-"""FwdLLM's training loop over targets."""
+"""Trains over devices that this process reaches itself."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from exporters.lora.directions import draw_seeds
+from android_harness.examples import Example, examples_text
+from android_harness.job import Loss, VerbalizerLoss
+from exporters.gguf.adapter import read_adapter_values
 from exporters.manifest import Bundle
 from toolkit.allocation.contract import Allocation
-from toolkit.errors import AllDevicesFailedError, TrainingError
-from toolkit.forward_gradient import Values, apply_update, exact_norm, values_sha256
-from toolkit.training.contract import (
-    DeviceRound,
-    RoundRecord,
-    RunDescription,
-    TrainingConfig,
-)
-from toolkit.training.evaluation import Evaluator
+from toolkit.clients.device_client import ClientSettings, DeviceClient, ProbeRunner
+from toolkit.clients.threads import ThreadFleet
+from toolkit.data.partition import Partition, partition_rows
+from toolkit.data.partition_even import IidPartition
+from toolkit.data.table import Rows
+from toolkit.errors import TrainingError
+from toolkit.training.contract import RoundRecord, TrainingConfig
+from toolkit.training.device_evaluator import DeviceEvaluator
 from toolkit.training.outputs import write_outputs
-from toolkit.training.replica import Held, Pairs, ProbeRequest, ProbeRunner, Replica
 from toolkit.training.run_folder import RunFolder
-from toolkit.training.setup import (
-    TrainingData,
-    begin_or_continue,
-    examples_path,
-    held_out_path,
-)
-from toolkit.training.shares import probes_of, probes_of_run
-from toolkit.training.update import plan_update
+from toolkit.training.run_on_fleet import TrainingResult, run_on_fleet
+from toolkit.training.setup import begin_or_continue, text_sha256
+from toolkit.training.shares import Part, allocated_parts, equal_parts, parts_of_run, shares_of
 
 
 @dataclass(frozen=True)
-class TrainingResult:
-    """A finished run: its folder, its values, and its log."""
+class TrainingData:
+    """Examples to learn from, and others to evaluate on (none: the run is not evaluated).
 
-    folder: Path
-    values: Values
-    rounds: tuple[RoundRecord, ...]
+    `rows` are those that the examples were made of, one each, to divide them over devices by.
+    """
+
+    examples: Sequence[Example]
+    rows: Rows
+    held_out: Sequence[Example] = ()
+    partition: Partition = field(default_factory=IidPartition)
 
 
 def train(
@@ -57,11 +52,11 @@ def train(
 ) -> TrainingResult:
     """Trains the bundle's LoRA values over the runners' devices, into the RUN folder `out`.
 
-    Each round the server draws one direction per probe and a batch per device; the devices bring
-    their values up to date and measure slopes, all at the same time; the server moves the values
-    along the forward gradient. A device that fails loses its probes of that round. Called again
-    with the same arguments, an interrupted run continues after its last whole round and ends
-    with the same values.
+    Each round the server draws directions, and a batch per device; the devices bring their values
+    up to date and measure slopes, all at the same time; the server moves the values along the
+    forward gradient. A device that fails loses its probes of that round. Called again with the
+    same arguments, an interrupted run continues after its last whole round and ends with the same
+    values.
 
     Args:
         evaluator: what the held-out examples run on; None: the first runner.
@@ -71,7 +66,7 @@ def train(
             the start, which is round 0.
 
     Raises:
-        TrainingError: the run cannot start or continue (AllDevicesFailedError: nobody answered).
+        TrainingError: the run cannot start or continue (AllClientsFailedError: nobody answered).
         DataError: the data do not suffice.
         DeviceError: the evaluation failed.
     """
@@ -80,178 +75,103 @@ def train(
             "the allocation was made from profiles of another bundle",
             remedy="measure the devices with this bundle",
         )
+    if config.head is not None:
+        raise TrainingError(
+            "the native runner has no classification head",
+            remedy="classify by prompt and verbalizer",
+        )
+    for example in (*data.examples, *data.held_out):
+        _check_example(example, bundle, config.loss)
     folder = RunFolder(out)
+    parts = _parts(folder, runners, config, bundle, allocation)
+    manifest = bundle.manifest
+    initial = read_adapter_values(bundle.adapter, manifest.architecture, manifest.lora)
+    divided = partition_rows(data.partition, data.rows, len(parts), config.seed)
+    texts = {
+        client: examples_text([data.examples[number] for number in numbers])
+        for client, numbers in zip(parts, divided, strict=True)
+    }
+    held_out = examples_text(data.held_out) if data.held_out else None
+    paths = {client: _examples_path(folder, position) for position, client in enumerate(parts)}
+    held_out_path = folder.data / "held-out.jsonl"
+    files = {paths[client]: text for client, text in texts.items()}
+    if held_out is not None:
+        files[held_out_path] = held_out
+    examples = {client: len(numbers) for client, numbers in zip(parts, divided, strict=True)}
     description = begin_or_continue(
         folder,
-        bundle=bundle,
-        data=data,
+        model_sha256=bundle.sha256,
+        layout=manifest.lora,
+        initial=initial,
         config=config,
-        probes=probes_of_run(folder.description(), runners)
-        if folder.exists()
-        else probes_of(runners, config, allocation),
+        shares=shares_of(
+            parts, examples, {client: text_sha256(text) for client, text in texts.items()}
+        ),
+        files=files,
+        held_out_sha256=None if held_out is None else text_sha256(held_out),
     )
-    folder.drop_torn_line()
+    settings = ClientSettings(
+        run_id=description.run_id,
+        loss=config.loss,
+        threads=config.threads,
+        timeout_s=config.timeout_s,
+        privacy=config.privacy,
+    )
+    by_name = {runner.target.name: runner for runner in runners}
+    clients = [
+        DeviceClient(
+            by_name[client],
+            examples=paths[client],
+            count=examples[client],
+            layout=manifest.lora,
+            initial=initial,
+            settings=settings,
+        )
+        for client in parts
+    ]
     evaluate = None
     if data.held_out:
-        evaluate = Evaluator(
+        evaluate = DeviceEvaluator(
             evaluator or runners[0],
             data.held_out,
-            examples=held_out_path(folder),
+            examples=held_out_path,
             run_id=description.run_id,
             config=config,
         )
-    server = _Server(folder, description, runners, evaluate)
-    for record in server.remaining_rounds():
-        if on_round is not None:
-            on_round(record)
-    write_outputs(folder, bundle, server.values, server.log)
-    return TrainingResult(folder=out, values=server.values, rounds=tuple(server.log))
+    with ThreadFleet(clients) as fleet:
+        result = run_on_fleet(fleet, folder, evaluator=evaluate, on_round=on_round)
+    write_outputs(folder, bundle, result.values, result.rounds)
+    return result
 
 
-class _Server:
-    """The state of a run between rounds: the values and the log."""
+def _parts(
+    folder: RunFolder,
+    runners: Sequence[ProbeRunner],
+    config: TrainingConfig,
+    bundle: Bundle,
+    allocation: Allocation | None,
+) -> dict[str, Part]:
+    clients = [runner.target.name for runner in runners]
+    if folder.exists():
+        return parts_of_run(folder.description(), clients)
+    if allocation is not None:
+        return allocated_parts(clients, config, bundle.manifest.lora, allocation)
+    return equal_parts(clients, config, bundle.manifest.lora)
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        description: RunDescription,
-        runners: Sequence[ProbeRunner],
-        evaluator: Evaluator | None,
-    ) -> None:
-        self.log = folder.rounds()
-        self.values = folder.latest_values()
-        self._folder = folder
-        self._config = description.config
-        self._evaluator = evaluator
-        by_name = {runner.target.name: runner for runner in runners}
-        self._replicas = [
-            Replica(
-                by_name[share.target],
-                share,
-                examples=examples_path(folder, position),
-                run_id=description.run_id,
-                config=description.config,
-                held=_last_held(self.log, share.target),
-            )
-            for position, share in enumerate(description.shares)
-        ]
 
-    def remaining_rounds(self) -> Iterator[RoundRecord]:
-        """Runs the rounds that the log lacks; each is on the disk before it is yielded."""
-        with ThreadPoolExecutor(max_workers=len(self._replicas)) as threads:
-            while len(self.log) <= self._config.rounds:
-                number = len(self.log)
-                record = self._start() if number == 0 else self._round(number, threads)
-                self._folder.append(record)
-                self.log.append(record)
-                if number == self._config.rounds or number % self._config.checkpoint_every == 0:
-                    self._folder.save_checkpoint(number, self.values)
-                yield record
+def _examples_path(folder: RunFolder, position: int) -> Path:
+    return folder.data / f"device-{position:03d}.jsonl"
 
-    def _start(self) -> RoundRecord:
-        return RoundRecord(
-            round=0,
-            loss=None,
-            probes=0,
-            gradient_norm=0.0,
-            values_norm=exact_norm(self.values),
-            step_norm=0.0,
-            values_sha256=values_sha256(self.values),
-            seconds=0.0,
-            bytes_down=0,
-            bytes_up=0,
-            devices=(),
-            evaluation=self._evaluator.evaluate(self.values) if self._evaluator else None,
+
+def _check_example(example: Example, bundle: Bundle, loss: Loss) -> None:
+    architecture = bundle.manifest.architecture
+    if len(example.tokens) > architecture.context_length:
+        raise TrainingError(
+            f"an example of {len(example.tokens)} tokens does not fit the model's context "
+            f"of {architecture.context_length}",
+            remedy="allow fewer tokens per example",
         )
-
-    def _round(self, number: int, threads: ThreadPoolExecutor) -> RoundRecord:
-        started = time.monotonic()
-        requests = self._requests(number)
-        answers = list(threads.map(Replica.answer, self._replicas, requests))
-        if not any(answer.seeds for answer in answers):
-            failures = "; ".join(answer.error or "no probes" for answer in answers)
-            diverged = all("not finite" in (answer.error or "") for answer in answers)
-            raise AllDevicesFailedError(
-                f"no device answered in round {number}: {failures}",
-                remedy="start a new run with a smaller step: this one has diverged"
-                if diverged
-                else "mend the devices and run the same command again: it continues here",
-            )
-        update = plan_update(
-            self._config,
-            number,
-            self.values,
-            seeds=[seed for answer in answers for seed in answer.seeds],
-            slopes=np.array(
-                [slope for answer in answers for slope in answer.slopes], dtype=np.float32
-            ),
-        )
-        devices = _with_coefficients(answers, update.coefficients.tolist())
-        losses = [loss for answer in answers for loss in answer.losses_plus + answer.losses_minus]
-        self.values = apply_update(self.values, update.pairs)
-        seconds = time.monotonic() - started
-        config = self._config
-        due = number % config.evaluate_every == 0 or number == config.rounds
-        return RoundRecord(
-            round=number,
-            loss=float(np.mean(losses)),
-            probes=len(update.pairs),
-            gradient_norm=update.gradient_norm,
-            values_norm=update.values_norm,
-            step_norm=update.step_norm,
-            values_sha256=values_sha256(self.values),
-            seconds=seconds,
-            bytes_down=sum(device.bytes_down for device in devices),
-            bytes_up=sum(device.bytes_up for device in devices),
-            devices=devices,
-            evaluation=self._evaluator.evaluate(self.values) if self._evaluator and due else None,
-        )
-
-    def _requests(self, number: int) -> list[ProbeRequest]:
-        """One request per replica: its own directions and its own batch."""
-        shares = [replica.share for replica in self._replicas]
-        seeds = draw_seeds(self._config.seed, number, sum(share.probes for share in shares))
-        sha256 = values_sha256(self.values)
-        requests = []
-        for position, share in enumerate(shares):
-            own, seeds = seeds[: share.probes], seeds[share.probes :]
-            requests.append(
-                ProbeRequest(
-                    round_number=number,
-                    seeds=tuple(own),
-                    batch=_batch(self._config, number, position, share.examples),
-                    values=self.values,
-                    values_sha256=sha256,
-                    pairs_since=self._pairs_since,
-                )
-            )
-        return requests
-
-    def _pairs_since(self, version: int) -> Pairs:
-        return [pair for record in self.log[version + 1 :] for pair in record.update]
-
-
-def _batch(config: TrainingConfig, number: int, position: int, examples: int) -> tuple[int, ...]:
-    """A device's batch of a round: distinct lines of its file, drawn for that round alone."""
-    generator = np.random.default_rng([config.seed, number, position])
-    chosen = generator.choice(examples, size=min(config.batch, examples), replace=False)
-    return tuple(int(line) for line in np.sort(chosen))
-
-
-def _last_held(log: Sequence[RoundRecord], target: str) -> Held:
-    """What a device holds according to the log: the values it last probed at."""
-    for record in reversed(log):
-        for device in record.devices:
-            if device.target == target and device.error is None:
-                return Held(version=record.round - 1, slot=device.slot)
-    return Held(version=0, slot=None)
-
-
-def _with_coefficients(
-    answers: Sequence[DeviceRound], coefficients: list[float]
-) -> tuple[DeviceRound, ...]:
-    devices = []
-    for answer in answers:
-        own, coefficients = coefficients[: len(answer.seeds)], coefficients[len(answer.seeds) :]
-        devices.append(answer.model_copy(update={"coefficients": tuple(own)}))
-    return tuple(devices)
+    if not example.target_ids:
+        raise TrainingError("an example has nothing to predict")
+    if isinstance(loss, VerbalizerLoss) and not set(example.target_ids) <= set(loss.tokens):
+        raise TrainingError("an example's target is not among the verbalizer's tokens")

@@ -1,4 +1,4 @@
-"""Loss and accuracy of LoRA values on held-out examples."""
+"""Evaluates LoRA values on held-out examples, through the native runner."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from android_harness.errors import DeviceError
 from android_harness.examples import Example
 from android_harness.job import EvaluateTask
 from android_harness.records import EvaluationRecord
-from toolkit.forward_gradient import Values
+from toolkit.clients.device_client import ProbeRunner
+from toolkit.gradient.forward_gradient import Values
 from toolkit.training.contract import Evaluation, TrainingConfig
-from toolkit.training.replica import ProbeRunner
 
 
-class Evaluator:
+class DeviceEvaluator:
     """Evaluates on one runner, usually this machine's.
 
     Args:

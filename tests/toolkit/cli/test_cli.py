@@ -102,8 +102,8 @@ def test_a_saved_adapter_excludes_the_settings_of_a_fresh_one(tmp_path: Path) ->
             "1",
             "--out",
             "run",
-            "--step",
-            "0",
+            "--update",
+            "trust-ratio:ratio=0.1",
         ],
     ],
 )
@@ -117,3 +117,40 @@ def test_no_bad_input_ends_in_a_traceback(tmp_path: Path, command: list[str]) ->
     )
     assert run.returncode == 1
     assert "error:" in run.stderr and "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--update", "adam"), "trust_ratio"),
+        (("--update", "sgd:rate=-1"), "rate"),
+        (("--pacing", "slope-test:tau=1"), "tau"),
+        (("--sampling", "tensor-filter:candidates"), "field=value"),
+    ],
+)
+def test_a_rule_that_does_not_exist_is_a_usage_error(
+    tmp_path: Path, option: tuple[str, str], said: str
+) -> None:
+    """Before anything is read: these are typing errors."""
+    arguments = ["train", str(tmp_path), "--data", "x.csv", "--text-column", "0"]
+    arguments += ["--target", "local", "--rounds", "1", "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, [*arguments, *option])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+@pytest.mark.parametrize(
+    ("fleet", "option"),
+    [
+        (("--target", "local"), ("--head", "adam")),
+        (("--superlink", "link"), ("--partition", "dirichlet:0.5")),
+        (("--simulate", "4"), ("--allocation", "allocation.json")),
+        (("--target", "local", "--simulate", "4"), ()),
+    ],
+)
+def test_options_that_a_fleet_would_ignore_are_usage_errors(
+    tmp_path: Path, fleet: tuple[str, ...], option: tuple[str, ...]
+) -> None:
+    arguments = ["train", str(tmp_path), "--data", "x.csv", "--text-column", "0", *fleet]
+    arguments += ["--rounds", "1", "--out", str(tmp_path / "run"), *option]
+    assert CliRunner().invoke(app, arguments).exit_code == 2

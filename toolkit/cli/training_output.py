@@ -1,0 +1,65 @@
+"""What `fwdllm train` and `fwdllm demo` print of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from toolkit.cli.console import print_json
+
+if TYPE_CHECKING:
+    from toolkit.training.contract import RoundRecord
+    from toolkit.training.run_on_fleet import TrainingResult
+
+
+def round_line(record: RoundRecord) -> str:
+    """One line about a round."""
+    line = f"round {record.round:>4}"
+    if record.loss is not None:
+        line += f"  loss on devices {record.loss:.4f}"
+    if record.evaluation is not None:
+        line += f"  held out {record.evaluation.loss:.4f}"
+        if record.evaluation.accuracy is not None:
+            line += f"  accuracy {record.evaluation.accuracy:.3f}"
+    if record.pacing and (len(record.pacing) > 1 or not record.committed):
+        line += f"  {record.probes} probes: {escape(record.pacing[-1].reason)}"
+    for lost in record.lost:
+        line += f"  [red]lost {escape(lost.client)}: {escape(lost.reason)}[/]"
+    if record.stopped is not None:
+        line += f"  [yellow]stopped: {escape(record.stopped)}[/]"
+    return line
+
+
+def summary(rounds: Sequence[RoundRecord]) -> Table:
+    """The evaluated rounds."""
+    table = Table("round", "held-out loss", "accuracy", "probes so far", "bytes down", "bytes up")
+    for record in rounds:
+        if record.evaluation is None:
+            continue
+        done = rounds[: record.round + 1]
+        accuracy = record.evaluation.accuracy
+        table.add_row(
+            str(record.round),
+            f"{record.evaluation.loss:.4f}",
+            "" if accuracy is None else f"{accuracy:.3f}",
+            str(sum(other.probes for other in done)),
+            f"{sum(other.bytes_down for other in done):,}",
+            f"{sum(other.bytes_up for other in done):,}",
+        )
+    return table
+
+
+def print_result_json(result: TrainingResult) -> None:
+    """The run as one document, without what each client measured."""
+    print_json(
+        {
+            "run": str(result.folder),
+            "rounds": [
+                record.model_dump(mode="json", exclude={"measurements", "update"})
+                for record in result.rounds
+            ],
+        }
+    )

@@ -1,0 +1,196 @@
+"""The three fleets of `fwdllm train`: devices, hosts of a SuperLink, simulated clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from device_bench.profile import Profile
+from exporters.lora.request import layer_range
+from exporters.manifest import Bundle
+from exporters.tokenizer import load_tokenizer
+from toolkit.allocation.allocate import allocate
+from toolkit.allocation.contract import Allocation
+from toolkit.cli.allocate import table as allocation_table
+from toolkit.cli.console import OnProgress, err
+from toolkit.cli.fleet import installed
+from toolkit.data.partition import Partition
+from toolkit.data.source import DataSource
+from toolkit.data.task import Task, TextSource, load_task
+from toolkit.federation.train import train_over_hosts
+from toolkit.simulation.task import EncoderLora, simulate_bundle, simulate_encoder
+from toolkit.training.contract import RoundRecord, TrainingConfig
+from toolkit.training.run_folder import RunFolder
+from toolkit.training.run_on_fleet import TrainingResult
+from toolkit.training.train import TrainingData, train
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The rows to learn from and to evaluate on, and how they become examples."""
+
+    source: TextSource
+    partition: Partition
+    held_out: int
+    held_out_path: DataSource | None
+    template: str
+    words: Mapping[str, str] | None
+    max_tokens: int
+    most_examples: int | None
+
+    def task(self, bundle: Bundle, seed: int) -> Task:
+        return load_task(
+            self.source,
+            load_tokenizer(bundle),
+            held_out=self.held_out,
+            held_out_path=self.held_out_path,
+            template=self.template,
+            words=self.words,
+            max_tokens=self.max_tokens,
+            most_examples=self.most_examples,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A run as asked for; `config` still lacks the loss and the layers, which the model decides."""
+
+    model: Path
+    data: DataOptions
+    config: TrainingConfig
+    layers: str | None
+    out: Path
+    on_round: Callable[[RoundRecord], None]
+    on_progress: OnProgress
+
+    def config_for(self, bundle: Bundle, task: Task) -> TrainingConfig:
+        support = self.config.support
+        if self.layers is not None:
+            layers = layer_range(self.layers, bundle.manifest.architecture.layers)
+            support = support.model_copy(update={"layers": layers})
+        return self.config.model_copy(update={"loss": task.loss, "support": support})
+
+
+def over_devices(
+    request: RunRequest,
+    targets: Sequence[str],
+    *,
+    profiles: Sequence[Path],
+    allocation: Path | None,
+    quiet: bool,
+) -> TrainingResult:
+    """Devices that this machine reaches itself."""
+    bundle = Bundle(request.model)
+    task = request.data.task(bundle, request.config.seed)
+    config = request.config_for(bundle, task)
+    allocated = None
+    # A run that continues keeps its shares, also when its profiles have expired since.
+    if not RunFolder(request.out).exists():
+        if allocation is not None:
+            allocated = Allocation.read(allocation)
+        elif profiles:
+            allocated = _allocated(profiles, config, request.data.max_tokens)
+    if allocated is not None and not quiet:
+        err.print(allocation_table(allocated))
+    with ExitStack() as stack:
+        runners = [
+            stack.enter_context(installed(spec, bundle, request.on_progress)) for spec in targets
+        ]
+        # Held-out data stay with the server: it evaluates on the machine that it runs on.
+        if "local" in targets:
+            evaluator = runners[targets.index("local")]
+        else:
+            evaluator = stack.enter_context(installed("local", bundle, request.on_progress))
+        return train(
+            runners,
+            bundle=bundle,
+            data=TrainingData(task.examples, task.rows, task.held_out, request.data.partition),
+            config=config,
+            out=request.out,
+            evaluator=evaluator,
+            allocation=allocated,
+            on_round=request.on_round,
+        )
+
+
+def over_hosts(request: RunRequest, superlink: Path, *, await_clients: int) -> TrainingResult:
+    """The phones of the hosts that are connected to a SuperLink; rows here are held out."""
+    bundle = Bundle(request.model)
+    task = request.data.task(bundle, request.config.seed)
+    with installed("local", bundle, request.on_progress) as evaluator:
+        return train_over_hosts(
+            superlink,
+            bundle=bundle,
+            task=task,
+            template=request.data.template,
+            max_tokens=request.data.max_tokens,
+            config=request.config_for(bundle, task),
+            out=request.out,
+            await_clients=await_clients,
+            evaluator=evaluator,
+            on_round=request.on_round,
+        )
+
+
+def over_simulated(
+    request: RunRequest, clients: int, *, lora: EncoderLora, profiles: Sequence[Path]
+) -> TrainingResult:
+    """Clients in PyTorch; with profiles their seconds are those of the devices, modelled."""
+    fleet = [Profile.read(path) for path in profiles]
+    data = request.data
+    if (request.model / "manifest.json").exists():
+        bundle = Bundle(request.model)
+        task = data.task(bundle, request.config.seed)
+        return simulate_bundle(
+            bundle,
+            task,
+            clients=clients,
+            partition=data.partition,
+            config=request.config_for(bundle, task),
+            out=request.out,
+            profiles=fleet,
+            on_round=request.on_round,
+        )
+    return simulate_encoder(
+        request.model,
+        data.source,
+        lora,
+        clients=clients,
+        layers=request.layers or "all",
+        partition=data.partition,
+        held_out=data.held_out,
+        held_out_path=data.held_out_path,
+        max_tokens=data.max_tokens,
+        most_examples=data.most_examples,
+        config=request.config,
+        out=request.out,
+        profiles=fleet,
+        on_round=request.on_round,
+    )
+
+
+def _allocated(paths: Sequence[Path], config: TrainingConfig, tokens: int) -> Allocation:
+    """The division of the run's probes by the profiles.
+
+    Each device may use any number of directions at once that was measured.
+    """
+    profiles = [Profile.read(path) for path in paths]
+    measured = {
+        arm.directions_per_pass
+        for profile in profiles
+        for backend in profile.backends
+        for arm in backend.arms
+    }
+    return allocate(
+        profiles,
+        probes=config.probes,
+        batch=config.batch,
+        tokens=tokens,
+        estimator=config.estimator,
+        directions_per_pass=sorted(measured or {1}),
+        now=datetime.now(UTC),
+    )

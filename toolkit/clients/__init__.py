@@ -1,0 +1,1 @@
+"""The client of a device, and the fleet of the clients of one process."""
