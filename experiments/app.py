@@ -108,8 +108,15 @@ def run_all(
 def page(quick: QuickOption = False, out: OutOption = _OUT, docs: DocsOption = _DOCS) -> None:
     """Write results.md and its plots from the finished runs alone."""
     store = Store(out, quick)
-    results = [found for one in experiments(quick) if (found := store.result(one)) is not None]
-    written = write_page(results, store.memory(), store.allocation(), docs, quick=quick)
+    found = {one.name: store.result(one) for one in experiments(quick)}
+    written = write_page(
+        [result for result in found.values() if result is not None],
+        store.memory(),
+        store.allocation(),
+        docs,
+        quick=quick,
+        unfinished=[name for name, result in found.items() if result is None],
+    )
     typer.echo(str(written))
 
 

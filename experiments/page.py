@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -35,8 +36,13 @@ def write_page(
     docs: Path,
     *,
     quick: bool,
+    unfinished: Sequence[str] = (),
 ) -> Path:
-    """Writes results.md and images/results-*.png into `docs`; returns the page."""
+    """Writes results.md and images/results-*.png into `docs`; returns the page.
+
+    Args:
+        unfinished: names of declared runs that have left no result; the page says so.
+    """
     images = docs / "images"
     images.mkdir(parents=True, exist_ok=True)
     parts = [_introduction(results, quick)]
@@ -61,9 +67,19 @@ def write_page(
         figures.memory(memory, image)
         parts.append(_memory_table(memory))
         parts.append(f"![Memory](images/{image.name})\n")
+    if unfinished:
+        parts.append(_unfinished(unfinished))
     page = docs / "results.md"
     write_atomically(page, "\n".join(parts))
     return page
+
+
+def _unfinished(names: Sequence[str]) -> str:
+    missing = Counter(name.partition(".")[0] for name in names)
+    listed = "\n".join(f"- `{group}`: {count} runs" for group, count in missing.items())
+    return (
+        f"## Not run yet\n\nDeclared in `experiments/catalogue.py`, no result here:\n\n{listed}\n"
+    )
 
 
 def _introduction(results: Sequence[RunResult], quick: bool) -> str:
