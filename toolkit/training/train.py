@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from android_harness.examples import Example, examples_text
@@ -70,45 +71,26 @@ def train(
         DataError: the data do not suffice.
         DeviceError: the evaluation failed.
     """
-    if allocation is not None and allocation.bundle_sha256 != bundle.sha256:
-        raise TrainingError(
-            "the allocation was made from profiles of another bundle",
-            remedy="measure the devices with this bundle",
-        )
-    if config.head is not None:
-        raise TrainingError(
-            "the native runner has no classification head",
-            remedy="classify by prompt and verbalizer",
-        )
-    for example in (*data.examples, *data.held_out):
-        _check_example(example, bundle, config.loss)
+    _check(bundle, data, config, allocation)
     folder = RunFolder(out)
     parts = _parts(folder, runners, config, bundle, allocation)
-    manifest = bundle.manifest
-    initial = read_adapter_values(bundle.adapter, manifest.architecture, manifest.lora)
-    divided = partition_rows(data.partition, data.rows, len(parts), config.seed)
-    texts = {
-        client: examples_text([data.examples[number] for number in numbers])
-        for client, numbers in zip(parts, divided, strict=True)
-    }
-    held_out = examples_text(data.held_out) if data.held_out else None
-    paths = {client: _examples_path(folder, position) for position, client in enumerate(parts)}
-    held_out_path = folder.data / "held-out.jsonl"
-    files = {paths[client]: text for client, text in texts.items()}
-    if held_out is not None:
-        files[held_out_path] = held_out
-    examples = {client: len(numbers) for client, numbers in zip(parts, divided, strict=True)}
+    own = _divided(folder, data, list(parts), config.seed)
+    held_out = _Examples(folder.data / "held-out.jsonl", data.held_out)
+    layout = bundle.manifest.lora
+    initial = read_adapter_values(bundle.adapter, bundle.manifest.architecture, layout)
     description = begin_or_continue(
         folder,
         model_sha256=bundle.sha256,
-        layout=manifest.lora,
+        layout=layout,
         initial=initial,
         config=config,
         shares=shares_of(
-            parts, examples, {client: text_sha256(text) for client, text in texts.items()}
+            parts,
+            {client: len(each.examples) for client, each in own.items()},
+            {client: text_sha256(each.text) for client, each in own.items()},
         ),
-        files=files,
-        held_out_sha256=None if held_out is None else text_sha256(held_out),
+        files={each.path: each.text for each in (*own.values(), held_out) if each.examples},
+        held_out_sha256=text_sha256(held_out.text) if held_out.examples else None,
     )
     settings = ClientSettings(
         run_id=description.run_id,
@@ -121,20 +103,20 @@ def train(
     clients = [
         DeviceClient(
             by_name[client],
-            examples=paths[client],
-            count=examples[client],
-            layout=manifest.lora,
+            examples=each.path,
+            count=len(each.examples),
+            layout=layout,
             initial=initial,
             settings=settings,
         )
-        for client in parts
+        for client, each in own.items()
     ]
     evaluate = None
-    if data.held_out:
+    if held_out.examples:
         evaluate = DeviceEvaluator(
             evaluator or runners[0],
-            data.held_out,
-            examples=held_out_path,
+            held_out.examples,
+            examples=held_out.path,
             run_id=description.run_id,
             config=config,
         )
@@ -142,6 +124,49 @@ def train(
         result = run_on_fleet(fleet, folder, evaluator=evaluate, on_round=on_round)
     write_outputs(folder, bundle, result.values, result.rounds)
     return result
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Examples, and the file of the RUN folder that holds them."""
+
+    path: Path
+    examples: Sequence[Example]
+
+    @cached_property
+    def text(self) -> str:
+        return examples_text(self.examples)
+
+
+def _check(
+    bundle: Bundle, data: TrainingData, config: TrainingConfig, allocation: Allocation | None
+) -> None:
+    if allocation is not None and allocation.bundle_sha256 != bundle.sha256:
+        raise TrainingError(
+            "the allocation was made from profiles of another bundle",
+            remedy="measure the devices with this bundle",
+        )
+    if config.head is not None:
+        raise TrainingError(
+            "the native runner has no classification head",
+            remedy="classify by prompt and verbalizer",
+        )
+    for example in (*data.examples, *data.held_out):
+        _check_example(example, bundle, config.loss)
+
+
+def _divided(
+    folder: RunFolder, data: TrainingData, clients: Sequence[str], seed: int
+) -> dict[str, _Examples]:
+    """Each client's own examples."""
+    divided = partition_rows(data.partition, data.rows, len(clients), seed)
+    return {
+        client: _Examples(
+            folder.data / f"device-{position:03d}.jsonl",
+            [data.examples[number] for number in numbers],
+        )
+        for position, (client, numbers) in enumerate(zip(clients, divided, strict=True))
+    }
 
 
 def _parts(
@@ -157,10 +182,6 @@ def _parts(
     if allocation is not None:
         return allocated_parts(clients, config, bundle.manifest.lora, allocation)
     return equal_parts(clients, config, bundle.manifest.lora)
-
-
-def _examples_path(folder: RunFolder, position: int) -> Path:
-    return folder.data / f"device-{position:03d}.jsonl"
 
 
 def _check_example(example: Example, bundle: Bundle, loss: Loss) -> None:
