@@ -26,9 +26,7 @@ from toolkit.pacing.fwdllm_gate import FwdllmGate
 from toolkit.pacing.slope_test import SlopeTest
 from toolkit.sampling.seed_pool import SeedPool
 from toolkit.sampling.tensor_filter import TensorFilter
-from toolkit.server_update.guided import GuidedStep
 from toolkit.server_update.head import HeadAdam
-from toolkit.server_update.momentum import MomentumStep
 from toolkit.server_update.sgd import SgdStep
 from toolkit.server_update.trust_ratio import TrustRatioStep
 from toolkit.server_update.yogi import YogiStep
@@ -196,8 +194,6 @@ def _sampling() -> list[Experiment]:
             "tensor filter": {"sampling": TensorFilter(every=1)},
             "tensor filter, every second round": {"sampling": TensorFilter(every=2)},
             "pool of 4096": {"sampling": SeedPool(size=4096)},
-            "moving average": {"update": MomentumStep(keep=0.8)},
-            "guide probe": {"update": GuidedStep()},
         },
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from exporters.lora.support import ParameterLayout
+from toolkit.errors import TrainingError
 from toolkit.gradient.forward_gradient import Values
 from toolkit.server_update.head import HeadGradient, plan_head
 from toolkit.server_update.rules import plan
@@ -25,6 +26,9 @@ def plan_round(
 
     Args:
         head_gradient: the clients' mean, where they measured it.
+
+    Raises:
+        TrainingError: the update would never leave values that are all 0.
     """
     planned = plan(
         config.update,
@@ -34,6 +38,11 @@ def plan_round(
         [one.slope for one in along if one.of == "momentum"],
         config.aggregation,
     )
+    if planned.values_norm == 0 and planned.step_norm == 0 and planned.gradient_norm > 0:
+        raise TrainingError(
+            f"all values that move are 0, and {config.update.kind} moves them by a share of that",
+            remedy="take the update sgd or yogi, or start from other values",
+        )
     if config.head is None or head_gradient is None:
         return planned
     state = replace(state, memory=planned.memory)

@@ -349,6 +349,25 @@ def test_an_update_that_is_not_finite_ends_the_run_before_it_is_logged(run, tmp_
     assert len(RunFolder(tmp_path / "run").rounds()) == 1
 
 
+def test_a_step_that_is_a_share_of_nothing_is_refused(tmp_path):
+    config = TrainingConfig(rounds=2, probes=10, batch=3, update=TrustRatioStep())
+    fleet = QuadraticFleet([QuadraticClient(name) for name in NAMES])
+    zero = np.zeros_like(INITIAL)
+    for client in fleet.clients:
+        client.state = replace(client.state, values=zero)
+    folder = RunFolder(tmp_path / "run")
+    begin_or_continue(
+        folder,
+        model_sha256="0" * 64,
+        layout=LAYOUT,
+        initial=zero,
+        config=config,
+        shares=shares_of(equal_parts(NAMES, config, LAYOUT), fleet.members()),
+    )
+    with pytest.raises(TrainingError, match="sgd or yogi"):
+        run_on_fleet(fleet, folder)
+
+
 def test_all_bytes_are_counted_also_of_what_was_lost(run, clients):
     whole = run(out="whole")
     lossy = run(
