@@ -9,10 +9,9 @@ fingerprint that the device reports is compared before a slope is believed.
 from __future__ import annotations
 
 import math
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
@@ -25,6 +24,7 @@ from android_harness.records import AlongRecord, LoadRecord, ProbeRecord, Record
 from android_harness.target import Target
 from exporters.lora.combination import Combination
 from exporters.lora.support import ParameterLayout
+from toolkit.clients.values_file import values_file
 from toolkit.privacy.slope_noise import SlopeNoise
 from toolkit.protocol.along import along_direction
 from toolkit.protocol.exact import values_sha256
@@ -142,11 +142,11 @@ class DeviceClient:
         self, sync: CatchUp, version: int
     ) -> tuple[ReplicaState, tuple[RoundUpdate, ...]]:
         held, state = self._replica
-        if not sync.since <= held <= version or len(sync.updates) != version - sync.since:
+        missing = sync.missing(held, version)
+        if missing is None:
             raise StaleReplicaError(
                 f"it holds version {held} and was sent what follows {sync.since}", device=self.name
             )
-        missing = sync.updates[held - sync.since :]
         for update in missing:
             state = state.after(update, self._layout)
         return state, missing
@@ -172,7 +172,7 @@ class DeviceClient:
                     raise
         slot = self._free_slot()
         path = self._runner.state_path(self._file(slot))
-        with _values_file(self._replica[1].values) as local:
+        with values_file(self._replica[1].values) as local:
             self._runner.target.push(local, PurePosixPath(path))
         records = self._run(order, lora_values=path)
         self._slot, self._ahead = slot, ()
@@ -201,7 +201,7 @@ class DeviceClient:
             if order.along is not None:
                 tasks.append(_along_task(order))
                 direction = along_direction(order.along, self._replica[1], self._layout)
-                files[_ALONG_FILE] = stack.enter_context(_values_file(direction))
+                files[_ALONG_FILE] = stack.enter_context(values_file(direction))
             records = self._runner.run(
                 examples=self._examples_path,
                 tasks=tasks,
@@ -263,15 +263,6 @@ class DeviceClient:
 
     def _file(self, slot: Slot) -> str:
         return f"{self._settings.run_id}-{slot}.f32"
-
-
-@contextmanager
-def _values_file(values: Values) -> Iterator[Path]:
-    """A file of this machine that holds the vector as the runner reads it."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "values.f32"
-        path.write_bytes(values.astype("<f4", copy=False).tobytes())
-        yield path
 
 
 def _along_task(order: Order) -> AlongTask:

@@ -19,6 +19,12 @@ class CatchUp:
     since: int
     updates: tuple[RoundUpdate, ...]
 
+    def missing(self, held: int, version: int) -> tuple[RoundUpdate, ...] | None:
+        """What leads from version `held` to `version`; None where these updates do not."""
+        if not self.since <= held <= version or len(self.updates) != version - self.since:
+            return None
+        return self.updates[held - self.since :]
+
 
 @dataclass(frozen=True)
 class Snapshot:

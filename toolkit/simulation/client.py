@@ -122,14 +122,13 @@ class TorchClient:
     def _replica_for(self, order: Order) -> Replica:
         sync = order.sync
         if isinstance(sync, CatchUp):
-            fits = sync.since <= self._version <= order.version
-            if not fits or len(sync.updates) != order.version - sync.since:
+            missing = sync.missing(self._version, order.version)
+            if missing is None:
                 raise StaleReplicaError(
                     f"it holds version {self._version} and was sent {len(sync.updates)} updates "
                     f"from version {sync.since} to reach {order.version}",
                     device=self._name,
                 )
-            missing = sync.updates[self._version - sync.since :]
             replica = self._replicas.after(self._replica, missing)
         else:
             replica = self._replicas.hold(sync.state)

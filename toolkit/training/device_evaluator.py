@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,7 @@ from android_harness.examples import Example
 from android_harness.job import EvaluateTask
 from android_harness.records import EvaluationRecord
 from toolkit.clients.device_client import ProbeRunner
+from toolkit.clients.values_file import values_file
 from toolkit.gradient.forward_gradient import Values
 from toolkit.training.contract import Evaluation, TrainingConfig
 
@@ -52,9 +52,7 @@ class DeviceEvaluator:
             DeviceError: the runner failed.
         """
         started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "values.f32"
-            local.write_bytes(values.astype("<f4", copy=False).tobytes())
+        with values_file(values) as local:
             self._runner.target.push(local, PurePosixPath(self._path))
         records = self._runner.run(
             examples=self._examples,

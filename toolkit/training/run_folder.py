@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -114,14 +114,15 @@ class RunFolder:
         """The values before round 1."""
         return _load(self._initial)
 
-    def latest_state(self) -> RunState:
+    def latest_state(self, records: Sequence[RoundRecord]) -> RunState:
         """The state after the last round of the log: the checkpoint and the rounds after it.
+
+        `records` are those of `rounds`, which need not be read twice.
 
         Raises:
             TrainingError: they do not lead to the values that the log fingerprints.
         """
         number, state = self.checkpoint()
-        records = self.rounds()
         logged = records[number].values_sha256 if number < len(records) else None
         if records and values_sha256(state.replica.values) != logged:
             raise TrainingError(

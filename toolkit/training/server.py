@@ -36,7 +36,7 @@ class Server:
     ) -> None:
         folder.drop_torn_line()
         self.log: list[RoundRecord] = folder.rounds()
-        self.state: RunState = folder.latest_state()
+        self.state: RunState = folder.latest_state(self.log)
         self._fleet = fleet
         self._folder = folder
         self._evaluator = evaluator
