@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from exporters.contract import Contract, Part
 from exporters.lora.combination import Combination, DirectionName, Seed
@@ -28,11 +28,19 @@ class VocabularyLoss(Part):
 class VerbalizerLoss(Part):
     """Cross entropy over the label tokens alone (classification by prompt and verbalizer).
 
-    Targets are token ids and must be among `tokens`.
+    Targets are token ids and must be among `tokens`. `shifts`, in nats, are added to the tokens'
+    logits; none: nothing is.
     """
 
     kind: Literal["verbalizer"] = "verbalizer"
     tokens: tuple[int, ...] = Field(min_length=2)
+    shifts: tuple[FiniteFloat, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_shift_for_each_token(self) -> VerbalizerLoss:
+        if len(self.shifts) not in (0, len(self.tokens)):
+            raise ValueError(f"{len(self.shifts)} shifts for {len(self.tokens)} tokens")
+        return self
 
 
 Loss = Annotated[VocabularyLoss | VerbalizerLoss, Field(discriminator="kind")]

@@ -13,7 +13,7 @@ from experiments.problem import Ready, Workbench
 from exporters.lora.support import Support
 from toolkit.backprop.contract import BackpropConfig, BackpropRound
 from toolkit.backprop.train import train_by_backprop
-from toolkit.simulation.client import TorchClient
+from toolkit.simulation.client import ClientOptions, TorchClient
 from toolkit.simulation.fleet import SimulatedFleet
 from toolkit.simulation.replicas import ReplicaShelf
 from toolkit.training.contract import RoundRecord, TrainingConfig
@@ -87,9 +87,10 @@ def _forward(
     on_round: Callable[[RoundResult], None],
 ) -> TrainingResult:
     shelf = ReplicaShelf(ready.model.layout)
+    options = ClientOptions(label_prior=config.label_prior)
     fleet = SimulatedFleet(
         [
-            TorchClient(name, ready.model, ready.examples, lines, shelf)
+            TorchClient(name, ready.model, ready.examples, lines, shelf, options)
             for name, lines in ready.clients.items()
         ]
     )

@@ -228,7 +228,7 @@ class TorchDevice:
             mean = torch.nn.functional.cross_entropy(logits, wanted)
             return float(mean), [], len(wanted)
         labels = torch.tensor(loss.tokens)
-        logits = logits[:, labels]
+        logits = logits[:, labels] + torch.tensor(loss.shifts or [0.0], dtype=torch.float64)
         classes = (wanted[:, None] == labels).int().argmax(1)
         mean = torch.nn.functional.cross_entropy(logits, classes)
         return float(mean), labels[logits.argmax(1)].tolist(), len(wanted)

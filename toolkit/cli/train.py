@@ -118,6 +118,14 @@ def train(
             help="An encoder's head by its exact gradient: adam or sgd; likewise. Else by probes."
         ),
     ] = None,
+    label_prior: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="How much of a device's own label shares its loss knows of: 0.5 to 1 where labels "
+            "are unevenly divided.",
+        ),
+    ] = 0.0,
     lora_rank: Annotated[int, typer.Option(min=1, help="Of an encoder.")] = 4,
     lora_alpha: Annotated[float, typer.Option(min=0, help="Of an encoder.")] = 8.0,
     lora_targets: Annotated[
@@ -181,6 +189,7 @@ def train(
             "--partition": superlink and partition != "iid",
             "--head": (target or superlink) and head,
             "--await-clients": not superlink and await_clients > 1,
+            "--label-prior": label_prior and not label_column,
         }
     )
     rules = RuleOptions(
@@ -203,6 +212,7 @@ def train(
         clients=clients,
         batch=batch,
         support=Support(matrices="B" if b_only else "AB", head=head is None),
+        label_prior=label_prior,
         directions_per_pass=directions,
         seed=seed,
         threads=threads,
@@ -261,4 +271,4 @@ def _refuse_unused(options: Mapping[str, object]) -> None:
     """What was given and would be ignored is a misunderstanding."""
     unused = [name for name, given in options.items() if given]
     if unused:
-        raise typer.BadParameter(f"{', '.join(unused)} has no effect on this kind of fleet")
+        raise typer.BadParameter(f"{', '.join(unused)} has no effect on this kind of run")

@@ -69,7 +69,6 @@ class ClientSettings:
     """
 
     run_id: str
-    loss: Loss
     threads: int = 1
     timeout_s: float | None = None
     privacy: SlopeNoise | None = None
@@ -82,6 +81,7 @@ class DeviceClient:
         examples: the device's examples file, on this machine; the runner brings it there.
         count: how many examples the file holds.
         initial: the adapter's values, float32 [parameters].
+        loss: what its slopes are of.
     """
 
     def __init__(
@@ -92,12 +92,14 @@ class DeviceClient:
         count: int,
         layout: ParameterLayout,
         initial: Values,
+        loss: Loss,
         settings: ClientSettings,
     ) -> None:
         self._runner = runner
         self._examples_path = examples
         self._count = count
         self._layout = layout
+        self._loss = loss
         self._settings = settings
         self._replica: tuple[int, ReplicaState] = (0, ReplicaState(initial))
         # The device's file of values, None: the adapter itself; and the updates that the replica
@@ -205,7 +207,7 @@ class DeviceClient:
             records = self._runner.run(
                 examples=self._examples_path,
                 tasks=tasks,
-                loss=settings.loss,
+                loss=self._loss,
                 threads=settings.threads,
                 lora_values=lora_values,
                 updates=updates,

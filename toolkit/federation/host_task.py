@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveFloat, PositiveInt, ValidationError
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from android_harness.job import Loss
 from exporters.contract import Part
@@ -21,6 +21,7 @@ class HostTask(Part):
     bundle_sha256: str
     max_tokens: PositiveInt
     loss: Loss
+    label_prior: NonNegativeFloat = 0.0
     template: str | None = None
     words: dict[str, str] | None = None
     threads: PositiveInt = 1

@@ -21,6 +21,7 @@ from exporters.tokenizer import load_tokenizer
 from toolkit.clients.device_client import ClientSettings, DeviceClient
 from toolkit.clients.threads import ThreadFleet
 from toolkit.data.classification import classification_examples
+from toolkit.data.label_prior import loss_with_prior
 from toolkit.data.language_modelling import language_modelling_examples
 from toolkit.data.partition_even import IidPartition
 from toolkit.data.prompts import Prompt
@@ -85,7 +86,6 @@ class HostPhones:
         initial = read_adapter_values(bundle.adapter, manifest.architecture, manifest.lora)
         settings = ClientSettings(
             run_id=task.run_id,
-            loss=task.loss,
             threads=task.threads,
             timeout_s=task.timeout_s,
             privacy=task.privacy,
@@ -103,6 +103,7 @@ class HostPhones:
                 count=len(examples),
                 layout=manifest.lora,
                 initial=initial,
+                loss=loss_with_prior(task.loss, examples, task.label_prior),
                 settings=settings,
             )
 

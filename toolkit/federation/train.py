@@ -66,6 +66,7 @@ def train_over_hosts(
         bundle_sha256=bundle.sha256,
         max_tokens=max_tokens,
         loss=config.loss,
+        label_prior=config.label_prior,
         template=template if task.verbalizer else None,
         words=task.verbalizer.words if task.verbalizer else None,
         threads=config.threads,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.lora.combination import named_direction
+from toolkit.data.label_prior import log_shares
 from toolkit.privacy.slope_noise import SlopeNoise
 from toolkit.protocol.along import along_direction
 from toolkit.protocol.fleet import StaleReplicaError
@@ -33,12 +34,14 @@ class ClientOptions:
             `TorchModel.slopes` explains, and then an exact head comes from the same pass.
         seconds: what answers give as their seconds, which is then modelled; None: the time that
             this process took, which says nothing about a phone.
+        label_prior: of the client's own label shares in its loss, see `toolkit.data.label_prior`.
         privacy: noise on the slopes before they leave the client.
         noise: where that noise is drawn from, for tests alone.
     """
 
     tangent: Literal["jvp", "reverse"] = "reverse"
     seconds: SecondsModel | None = None
+    label_prior: float = 0.0
     privacy: SlopeNoise | None = None
     noise: np.random.Generator | None = None
 
@@ -67,6 +70,7 @@ class TorchClient:
         self._lines = np.asarray(lines, dtype=np.int64)
         self._replicas = replicas
         self._options = options or ClientOptions()
+        self._shifts = self._prior()
         self._version = 0
         self._replica = replicas.hold(ReplicaState(model.initial))
 
@@ -179,7 +183,12 @@ class TorchClient:
             raise SimulationError(
                 f"{self._name} has {len(self._lines)} examples and cannot draw {order.batch}"
             )
-        return self._prepared.batch(self._lines[list(order.batch)].tolist())
+        return self._prepared.batch(self._lines[list(order.batch)].tolist(), self._shifts)
+
+    def _prior(self) -> NDArray[np.float64] | None:
+        strength = self._options.label_prior
+        counts = self._prepared.class_counts(self._lines.tolist()) if strength else None
+        return None if counts is None else strength * log_shares(counts)
 
     def _directions(self, order: Order, state: ReplicaState) -> NDArray[np.float32]:
         """Those of the probes, then the one along the update: float32 [directions, parameters]."""

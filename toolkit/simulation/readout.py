@@ -31,8 +31,8 @@ class Wanted:
 class Readout(Protocol):
     """Logits of a batch."""
 
-    # Whether a class number is predicted for each example.
-    predicts: bool
+    # How many classes there are to choose among; None: the targets are tokens of a vocabulary.
+    classes: int | None
 
     def wanted(self, store: TokenStore, lines: Sequence[int], longest: int) -> Wanted: ...
 
@@ -50,19 +50,17 @@ class Readout(Protocol):
 class HeadReadout:
     """A linear head on the mean of a sequence's states; its parameters are in the flat vector."""
 
-    predicts = True
-
     def __init__(self, head: slice, classes: int, features: int) -> None:
         self.head = head
-        self._classes = classes
+        self.classes = classes
         self._features = features
 
     def wanted(self, store: TokenStore, lines: Sequence[int], longest: int) -> Wanted:
         if store.labels is None:
             raise SimulationError("a classification head needs examples with labels")
         classes = store.labels[np.asarray(lines)]
-        if classes.min() < 0 or classes.max() >= self._classes:
-            raise SimulationError(f"a label is not one of the head's {self._classes} classes")
+        if classes.min() < 0 or classes.max() >= self.classes:
+            raise SimulationError(f"a label is not one of the head's {self.classes} classes")
         return Wanted(None, torch.from_numpy(classes))
 
     def features(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -79,8 +77,8 @@ class HeadReadout:
     def head_logits(self, features: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """[batch, classes] of pooled features [batch, width]."""
         head = values[self.head]
-        weight = head[: self._classes * self._features].reshape(self._classes, self._features)
-        return features @ weight.T + head[self._classes * self._features :]
+        weight = head[: self.classes * self._features].reshape(self.classes, self._features)
+        return features @ weight.T + head[self.classes * self._features :]
 
 
 class CausalReadout:
@@ -88,9 +86,10 @@ class CausalReadout:
 
     def __init__(self, head: nn.Linear, loss: Loss) -> None:
         weight: Any = head.weight
-        self.predicts = isinstance(loss, VerbalizerLoss)
+        self.classes: int | None = None
         self._labels: dict[int, int] | None = None
         if isinstance(loss, VerbalizerLoss):
+            self.classes = len(loss.tokens)
             self._labels = {token: number for number, token in enumerate(loss.tokens)}
             weight = weight[list(loss.tokens)]
         self._rows = weight.detach()

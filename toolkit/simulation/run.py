@@ -79,7 +79,7 @@ def simulate(
         shares=shares_of(parts, examples),
     )
     learnt = model.prepare(population.learnt, population.cache)
-    options = replace(population.options, privacy=config.privacy)
+    options = replace(population.options, privacy=config.privacy, label_prior=config.label_prior)
     replicas = ReplicaShelf(model.layout)
     clients = [
         TorchClient(name, model, learnt, own, replicas, options)

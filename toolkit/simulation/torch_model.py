@@ -14,7 +14,7 @@ Dropout is off throughout. Values are numpy, float32 [parameters], in the order 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,13 +36,15 @@ from toolkit.simulation.token_store import TokenStore
 class Batch:
     """Examples ready for the adapted layers; made by `Prepared.batch`.
 
-    `states` [batch, longest, width] enter the first adapted layer.
+    `states` [batch, longest, width] enter the first adapted layer. `shifts` [classes], in nats,
+    are added to the logits.
     """
 
     states: torch.Tensor
     lengths: torch.Tensor
     context: Context
     wanted: Wanted
+    shifts: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.store)
 
-    def batch(self, lines: Sequence[int]) -> Batch:
-        """The batch of these lines of the store.
+    def batch(self, lines: Sequence[int], shifts: NDArray[np.float64] | None = None) -> Batch:
+        """The batch of these lines of the store, with `shifts` [classes] on the logits.
 
         Raises:
             SimulationError: no lines, lines that the store lacks, or without what the loss needs.
@@ -105,7 +107,14 @@ class Prepared:
         states = [self.cache.states(line) for line in lines]
         lengths = torch.tensor([len(one) for one in states])
         padded = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
-        return self._model.batch_of(padded, lengths, self.store, lines)
+        batch = self._model.batch_of(padded, lengths, self.store, lines)
+        if shifts is None:
+            return batch
+        return replace(batch, shifts=torch.from_numpy(shifts).to(batch.states.dtype))
+
+    def class_counts(self, lines: Sequence[int]) -> NDArray[np.int64] | None:
+        """How many targets of these lines are of each class, [classes]; None: there are none."""
+        return self._model.class_counts(self.store, lines)
 
 
 class TorchModel:
@@ -230,6 +239,8 @@ class TorchModel:
         with torch.no_grad():
             features = self._readout.features(self._finished(vector, batch), batch.lengths)
             logits = self._readout.head_logits(features, vector)
+            if batch.shifts is not None:
+                logits = logits + batch.shifts
             classes = batch.wanted.classes
             errors = torch.softmax(logits, dim=-1)
             errors[torch.arange(len(classes)), classes] -= 1
@@ -268,14 +279,14 @@ class TorchModel:
                 classes = batch.wanted.classes
                 total += float(_mean_cross_entropy(logits, classes)) * len(classes)
             targets += len(classes)
-            if self._readout.predicts:
+            if self._readout.classes is not None:
                 best = logits.argmax(-1)
                 hits += int((best == classes).sum())
                 for place, of_line in zip(places, self._by_line(best, batch), strict=True):
                     predicted[int(place)] = of_line
         return Evaluated(
             total / targets,
-            hits / targets if self._readout.predicts else None,
+            hits / targets if self._readout.classes is not None else None,
             np.concatenate([predicted[place] for place in range(len(predicted))])
             if predicted
             else np.empty(0, dtype=np.int64),
@@ -309,6 +320,13 @@ class TorchModel:
             wanted=self._readout.wanted(store, lines, longest),
         )
 
+    def class_counts(self, store: TokenStore, lines: Sequence[int]) -> NDArray[np.int64] | None:
+        """See `Prepared.class_counts`."""
+        if self._readout.classes is None:
+            return None
+        classes = self._readout.wanted(store, lines, longest=0).classes
+        return np.bincount(classes.numpy(), minlength=self._readout.classes)
+
     def _tangents(
         self, values: Values, batch: Batch, directions: NDArray[np.float32]
     ) -> tuple[Values, float]:
@@ -332,7 +350,8 @@ class TorchModel:
 
     def _logits(self, values: torch.Tensor, batch: Batch) -> torch.Tensor:
         states = self._finished(values, batch)
-        return self._readout.logits(states, batch.lengths, batch.wanted, values)
+        logits = self._readout.logits(states, batch.lengths, batch.wanted, values)
+        return logits if batch.shifts is None else logits + batch.shifts
 
     def _finished(self, values: torch.Tensor, batch: Batch) -> torch.Tensor:
         body = self._body

@@ -37,6 +37,7 @@ class TrainingConfig(Part):
     clients: PositiveInt | None = None  # asked first in a round; None: all
     batch: PositiveInt = 16  # examples per client and order
     loss: Loss = VocabularyLoss()
+    label_prior: NonNegativeFloat = 0.0  # of each client's own label shares in its loss
     estimator: Estimator = "central"
     epsilon: PositiveFloat = 0.01
     distribution: Distribution = "rademacher"

@@ -14,6 +14,7 @@ from exporters.manifest import Bundle
 from toolkit.allocation.contract import Allocation
 from toolkit.clients.device_client import ClientSettings, DeviceClient, ProbeRunner
 from toolkit.clients.threads import ThreadFleet
+from toolkit.data.label_prior import loss_with_prior
 from toolkit.data.partition import Partition, partition_rows
 from toolkit.data.partition_even import IidPartition
 from toolkit.data.table import Rows
@@ -94,7 +95,6 @@ def train(
     )
     settings = ClientSettings(
         run_id=description.run_id,
-        loss=config.loss,
         threads=config.threads,
         timeout_s=config.timeout_s,
         privacy=config.privacy,
@@ -107,6 +107,7 @@ def train(
             count=len(each.examples),
             layout=layout,
             initial=initial,
+            loss=loss_with_prior(config.loss, each.examples, config.label_prior),
             settings=settings,
         )
         for client, each in own.items()

@@ -18,16 +18,16 @@ int64_t lowest_moving_layer(const Adapter & adapter, const Support & support) {
 }
 
 Prober::Prober(const Model & model, const Adapter & adapter, const Cpu & cpu,
-               const std::vector<Example> & examples, const std::vector<int32_t> & label_tokens,
+               const std::vector<Example> & examples, const Labels & labels,
                const Measuring & measuring, int slots, int64_t first_perturbed)
-    : model_(model), cpu_(cpu), label_tokens_(label_tokens), measuring_(measuring),
+    : model_(model), cpu_(cpu), labels_(labels), measuring_(measuring),
       batch_(pack_batch(examples, measuring.batch)), lora_(model, adapter, slots),
       first_perturbed_(first_perturbed) {}
 
 ForwardPass & Prober::pass(int slots) {
     std::unique_ptr<ForwardPass> & pass = by_slots_[slots];
     if (!pass) {
-        pass = std::make_unique<ForwardPass>(model_, lora_, cpu_, batch_, label_tokens_, slots,
+        pass = std::make_unique<ForwardPass>(model_, lora_, cpu_, batch_, labels_, slots,
                                              first_perturbed_);
     }
     return *pass;

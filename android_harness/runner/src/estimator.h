@@ -27,7 +27,7 @@ int64_t lowest_moving_layer(const Adapter & adapter, const Support & support);
 class Prober {
   public:
     Prober(const Model & model, const Adapter & adapter, const Cpu & cpu,
-           const std::vector<Example> & examples, const std::vector<int32_t> & label_tokens,
+           const std::vector<Example> & examples, const Labels & labels,
            const Measuring & measuring, int slots, int64_t first_perturbed);
 
     // The slopes of up to `slots` directions. Under `forward` the base loss is measured first if
@@ -43,7 +43,7 @@ class Prober {
 
     const Model & model_;
     const Cpu & cpu_;
-    const std::vector<int32_t> & label_tokens_;
+    const Labels & labels_;
     const Measuring & measuring_;
     const Batch batch_;
     LoraSlots lora_;

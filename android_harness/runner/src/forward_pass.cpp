@@ -40,7 +40,7 @@ static std::vector<AttentionBlock> attention_blocks(const Batch & batch, int64_t
 
 // The loss of each column of a chunk of logits, all threads taking turns.
 static void column_losses(ggml_tensor * result, int thread, int threads, void * user_data) {
-    const auto & label_tokens = *static_cast<const std::vector<int32_t> *>(user_data);
+    const auto & labels = *static_cast<const Labels *>(user_data);
     const ggml_tensor * logits = result->src[0];
     const int32_t * targets = static_cast<const int32_t *>(result->src[1]->data);
     double * out = static_cast<double *>(result->data);
@@ -48,8 +48,8 @@ static void column_losses(ggml_tensor * result, int thread, int threads, void * 
         const float * values = reinterpret_cast<const float *>(
             static_cast<const char *>(logits->data) + size_t(column) * logits->nb[1]);
         const PositionLoss loss =
-            label_tokens.empty() ? vocabulary_loss(values, logits->ne[0], targets[column])
-                                 : verbalizer_loss(values, label_tokens, targets[column]);
+            labels.tokens.empty() ? vocabulary_loss(values, logits->ne[0], targets[column])
+                                  : verbalizer_loss(values, labels, targets[column]);
         out[2 * column] = loss.nats;
         out[2 * column + 1] = double(loss.predicted);
     }
@@ -225,7 +225,7 @@ struct ForwardPass::Builder {
             };
             ggml_tensor * result = ggml_custom_4d(
                 ctx, GGML_TYPE_F64, 2, columns, 1, 1, arguments, 2, column_losses,
-                GGML_N_TASKS_MAX, const_cast<std::vector<int32_t> *>(&pass.label_tokens_));
+                GGML_N_TASKS_MAX, const_cast<Labels *>(&pass.labels_));
             ggml_set_output(result);
             ggml_build_forward_expand(pass.graph_, result);
             pass.results_.push_back(result);
@@ -234,9 +234,9 @@ struct ForwardPass::Builder {
 };
 
 ForwardPass::ForwardPass(const Model & model, const LoraSlots & lora, const Cpu & cpu,
-                         const Batch & batch, const std::vector<int32_t> & label_tokens, int slots,
+                         const Batch & batch, const Labels & labels, int slots,
                          int64_t first_perturbed)
-    : cpu_(cpu), batch_(batch), label_tokens_(label_tokens), slots_(slots),
+    : cpu_(cpu), batch_(batch), labels_(labels), slots_(slots),
       activations_(ggml_gallocr_new(ggml_backend_cpu_buffer_type())) {
     Builder builder{ model, model.shapes(), lora, *this, int64_t(batch.tokens.size()),
                      int64_t(batch.targets.size()) };

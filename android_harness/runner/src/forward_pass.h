@@ -4,6 +4,7 @@
 #include "cpu.h"
 #include "examples.h"
 #include "lora.h"
+#include "loss.h"
 #include "model.h"
 
 #include <cstdint>
@@ -25,7 +26,7 @@ namespace fwdllm {
 class ForwardPass {
   public:
     ForwardPass(const Model & model, const LoraSlots & lora, const Cpu & cpu, const Batch & batch,
-                const std::vector<int32_t> & label_tokens, int slots, int64_t first_perturbed);
+                const Labels & labels, int slots, int64_t first_perturbed);
     ForwardPass(const ForwardPass &) = delete;
     ForwardPass & operator=(const ForwardPass &) = delete;
 
@@ -43,7 +44,7 @@ class ForwardPass {
 
     const Cpu & cpu_;
     const Batch batch_;
-    const std::vector<int32_t> label_tokens_;
+    const Labels labels_;
     const int slots_;
     ContextHandle inputs_;         // token embeddings, positions, masks, rows, targets
     BufferHandle input_buffer_;

@@ -219,19 +219,27 @@ static Task read_task(const Field & field, const PathReader & file_path) {
     return task;
 }
 
-static std::vector<int32_t> read_label_tokens(const Field & field) {
+static Labels read_labels(const Field & field) {
     Object object(field);
     const Field kind_field = object.required("kind");
     const std::string kind = kind_field.text();
-    std::vector<int32_t> labels;
+    Labels labels;
     if (kind == "verbalizer") {
         const Field tokens = object.required("tokens");
         for (int64_t token : tokens.integers(0, std::numeric_limits<int32_t>::max(), 2)) {
-            labels.push_back(int32_t(token));
+            labels.tokens.push_back(int32_t(token));
         }
-        if (std::set<int32_t>(labels.begin(), labels.end()).size() != labels.size()) {
+        const size_t count = labels.tokens.size();
+        if (std::set<int32_t>(labels.tokens.begin(), labels.tokens.end()).size() != count) {
             tokens.refuse("a label token appears twice");
         }
+        if (const auto shifts = object.optional("shifts")) {
+            for (const Field & shift : shifts->items()) labels.shifts.push_back(shift.float32());
+            if (!labels.shifts.empty() && labels.shifts.size() != count) {
+                shifts->refuse("expected one for each token, or none");
+            }
+        }
+        labels.shifts.resize(count);
     } else if (kind != "vocabulary") {
         kind_field.refuse("unknown kind of loss " + kind);
     }
@@ -274,7 +282,7 @@ Job read_job(const std::string & path) {
     if (const auto field = object.optional("updates")) {
         for (const Field & item : field->items()) job.updates.push_back(read_combination(item));
     }
-    if (const auto field = object.optional("loss")) job.label_tokens = read_label_tokens(*field);
+    if (const auto field = object.optional("loss")) job.labels = read_labels(*field);
     job.threads = int(object.required("threads").integer(1, 512));
     if (const auto field = object.optional("cpu_mask")) job.cpu_mask = read_cpu_mask(*field);
     if (const auto field = object.optional("tasks")) {

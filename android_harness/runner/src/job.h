@@ -2,6 +2,7 @@
 #pragma once
 
 #include "combination.h"
+#include "loss.h"
 
 #include <cstdint>
 #include <optional>
@@ -53,7 +54,7 @@ struct Job {
     std::optional<std::string> lora_values;
     std::vector<Combination> updates;
     std::optional<std::string> lora_values_out;
-    std::vector<int32_t> label_tokens;  // empty: the loss is over the whole vocabulary
+    Labels labels;
     int threads = 1;
     std::optional<std::string> cpu_mask;
     std::vector<Task> tasks;

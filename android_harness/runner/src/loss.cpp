@@ -71,17 +71,26 @@ PositionLoss vocabulary_loss(const float * logits, int64_t vocabulary, int32_t t
     return { std::log(sum) - (double(logits[target]) - double(maximum)), predicted };
 }
 
-PositionLoss verbalizer_loss(const float * logits, const std::vector<int32_t> & labels,
-                             int32_t target) {
-    int32_t predicted = labels[0];
-    for (int32_t label : labels) {
-        const bool better = logits[label] > logits[predicted];
-        if (better || (logits[label] == logits[predicted] && label < predicted)) predicted = label;
+PositionLoss verbalizer_loss(const float * logits, const Labels & labels, int32_t target) {
+    const auto shifted = [&](size_t label) {
+        return double(logits[labels.tokens[label]]) + double(labels.shifts[label]);
+    };
+    double maximum = shifted(0), of_target = maximum;
+    int32_t predicted = labels.tokens[0];
+    for (size_t label = 0; label < labels.tokens.size(); label++) {
+        const int32_t token = labels.tokens[label];
+        const double logit = shifted(label);
+        if (logit > maximum || (logit == maximum && token < predicted)) {
+            maximum = logit;
+            predicted = token;
+        }
+        if (token == target) of_target = logit;
     }
-    const double maximum = logits[predicted];
     double sum = 0;
-    for (int32_t label : labels) sum += std::exp(double(logits[label]) - maximum);
-    return { std::log(sum) - (double(logits[target]) - maximum), predicted };
+    for (size_t label = 0; label < labels.tokens.size(); label++) {
+        sum += std::exp(shifted(label) - maximum);
+    }
+    return { std::log(sum) - (of_target - maximum), predicted };
 }
 
 }  // namespace fwdllm

@@ -48,7 +48,7 @@ static void run_job(const std::string & path) {
     begin("examples", job.examples);
     const std::vector<Example> examples = read_examples(job.examples);
     check_examples(examples,
-                   { model.shapes().vocabulary, model.shapes().context, job.label_tokens });
+                   { model.shapes().vocabulary, model.shapes().context, job.labels.tokens });
 
     const std::vector<float> & values = adapter.values();
     write_load({ cpu.threads(),
@@ -58,7 +58,7 @@ static void run_job(const std::string & path) {
                  sha256_hex(values.data(), values.size() * sizeof(float)) });
 
     begin("compute");
-    const Workplace workplace{ model, adapter, cpu, examples, job.label_tokens };
+    const Workplace workplace{ model, adapter, cpu, examples, job.labels };
     for (; tasks_done < job.tasks.size(); tasks_done++) {
         run_task(tasks_done, job.tasks[tasks_done], workplace);
     }

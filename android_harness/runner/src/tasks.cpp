@@ -16,7 +16,7 @@ namespace fwdllm {
 static const size_t k_evaluation_tokens = 512;
 
 static Prober prober_of(const Probing & task, const Workplace & at) {
-    return Prober(at.model, at.adapter, at.cpu, at.examples, at.label_tokens, task,
+    return Prober(at.model, at.adapter, at.cpu, at.examples, at.labels, task,
                   task.directions_per_pass, lowest_moving_layer(at.adapter, task.support));
 }
 
@@ -42,7 +42,7 @@ static void run(size_t index, const AlongTask & task, const Workplace & at) {
     const std::vector<Direction> direction = { read_values(task.direction,
                                                            at.adapter.parameters()) };
     begin("compute");
-    Prober prober(at.model, at.adapter, at.cpu, at.examples, at.label_tokens, task, 1, 0);
+    Prober prober(at.model, at.adapter, at.cpu, at.examples, at.labels, task, 1, 0);
     write_along(index, prober.measure(direction)[0]);
 }
 
@@ -101,7 +101,7 @@ static void run(size_t index, const EvaluateTask & task, const Workplace & at) {
         }
         // Examples without any target at the very end have nothing to evaluate.
         if (targets == 0 && evaluation.positions > 0) break;
-        ForwardPass pass(at.model, lora, at.cpu, pack_batch(at.examples, part), at.label_tokens, 1,
+        ForwardPass pass(at.model, lora, at.cpu, pack_batch(at.examples, part), at.labels, 1,
                          0);
         pass.run();
         summed_loss += pass.summed_loss(0);

@@ -17,7 +17,7 @@ struct Workplace {
     const Adapter & adapter;
     const Cpu & cpu;
     const std::vector<Example> & examples;
-    const std::vector<int32_t> & label_tokens;
+    const Labels & labels;
 };
 
 // Runs task number `index` and writes its records, a memory record last.

@@ -14,7 +14,7 @@ static Json good_job() {
             {"pairs": [[9223372036854775807, -0.5], [[0, 7], 0.1]]},
             {"distribution": "gaussian", "pairs": [],
              "support": {"layers": [0, 3], "matrices": "B", "head": false}}],
-        "loss": {"kind": "verbalizer", "tokens": [3, 4]}, "threads": 2, "cpu_mask": "0xF0",
+        "loss": {"kind": "verbalizer", "tokens": [3, 4], "shifts": [-0.5, 0.25]}, "threads": 2, "cpu_mask": "0xF0",
         "tasks": [
             {"kind": "probe", "batch": [0, 1], "estimator": "forward", "epsilon": 0.01,
              "distribution": "gaussian", "directions_per_pass": 4,
@@ -48,7 +48,8 @@ static void test_everything_is_read() {
     CHECK((std::get<1>(update.pairs[1].first) == std::vector<uint64_t>{ 0, 7 }));
     CHECK(job.updates[1].distribution == Distribution::gaussian && job.updates[1].pairs.empty());
     CHECK(job.updates[1].support.b_only && job.updates[1].support.layers->second == 3);
-    CHECK((job.label_tokens == std::vector<int32_t>{ 3, 4 }));
+    CHECK((job.labels.tokens == std::vector<int32_t>{ 3, 4 }));
+    CHECK((job.labels.shifts == std::vector<float>{ -0.5f, 0.25f }));
     CHECK(job.threads == 2 && *job.cpu_mask == "0xF0");
     CHECK(job.tasks.size() == 4);
     const auto & probe = std::get<ProbeTask>(job.tasks[0]);
@@ -69,7 +70,7 @@ static void test_everything_is_read() {
 static void test_fields_with_defaults_may_be_absent() {
     Json json = { { "model", "m" }, { "adapter", "a" }, { "examples", "e" }, { "threads", 1 } };
     const Job job = read(json);
-    CHECK(job.tasks.empty() && job.updates.empty() && job.label_tokens.empty() && !job.cpu_mask);
+    CHECK(job.tasks.empty() && job.updates.empty() && job.labels.tokens.empty() && !job.cpu_mask);
 }
 
 // Sets the value at a JSON pointer; the message must name the place.
@@ -115,6 +116,8 @@ static void test_wrong_values_are_refused_by_name() {
     refused("/loss", { { "kind", "hinge" } }, "loss.kind");
     refused("/loss/tokens", { 3 }, "loss.tokens");
     refused("/loss/tokens", { 3, 3 }, "loss.tokens");
+    refused("/loss/shifts", { 1 }, "loss.shifts: expected one for each token");
+    refused("/loss/shifts", { 1, "x" }, "loss.shifts[1]");
     refused("/loss/weight", 1, "loss: unknown field weight");
     refused("/tasks", { { "kind", "probe" } }, "tasks");
     refused("/tasks/0/kind", "dance", "tasks[0].kind");

@@ -24,6 +24,11 @@ static std::vector<float> some_logits(size_t count, float spread) {
     return logits;
 }
 
+static Labels labels(std::vector<int32_t> tokens) {
+    const size_t count = tokens.size();
+    return { std::move(tokens), std::vector<float>(count) };
+}
+
 static void test_vocabulary_loss_is_the_definition() {
     for (size_t vocabulary : { 2, 15, 16, 17, 33, 512, 32001 }) {
         for (float spread : { 0.0f, 0.01f, 5.0f, 80.0f, 3000.0f }) {
@@ -40,14 +45,22 @@ static void test_prediction_is_the_largest_logit_and_the_first_among_equals() {
     auto logits = some_logits(100, 1.0f);
     logits[41] = logits[73] = 9.0f;
     CHECK(vocabulary_loss(logits.data(), 100, 0).predicted == 41);
-    CHECK(verbalizer_loss(logits.data(), { 73, 5, 41 }, 5).predicted == 41);
-    CHECK(verbalizer_loss(logits.data(), { 5, 6 }, 5).predicted == (logits[5] >= logits[6] ? 5 : 6));
+    CHECK(verbalizer_loss(logits.data(), labels({ 73, 5, 41 }), 5).predicted == 41);
+    const int32_t larger = logits[5] >= logits[6] ? 5 : 6;
+    CHECK(verbalizer_loss(logits.data(), labels({ 5, 6 }), 5).predicted == larger);
 }
 
 static void test_verbalizer_loss_sees_its_labels_alone() {
     std::vector<float> logits = { 100.0f, 1.0f, 2.0f, -50.0f };
     const double expected = std::log(1.0 + std::exp(1.0));  // labels 1 and 2, target 1
-    CHECK(std::fabs(verbalizer_loss(logits.data(), { 1, 2 }, 1).nats - expected) < 1e-14);
+    CHECK(std::fabs(verbalizer_loss(logits.data(), labels({ 1, 2 }), 1).nats - expected) < 1e-14);
+}
+
+static void test_shifts_are_added_to_the_labels_logits() {
+    const std::vector<float> logits = { 100.0f, 1.0f, 2.0f, -50.0f };
+    const auto loss = verbalizer_loss(logits.data(), { { 2, 1 }, { -1.5f, 0.5f } }, 2);
+    CHECK(std::fabs(loss.nats - std::log(1.0 + std::exp(1.0))) < 1e-14);  // 0.5 against 1.5
+    CHECK(loss.predicted == 1);
 }
 
 static void test_numbers_that_are_not_finite_show() {
@@ -64,6 +77,7 @@ int main() {
     test_vocabulary_loss_is_the_definition();
     test_prediction_is_the_largest_logit_and_the_first_among_equals();
     test_verbalizer_loss_sees_its_labels_alone();
+    test_shifts_are_added_to_the_labels_logits();
     test_numbers_that_are_not_finite_show();
     return 0;
 }

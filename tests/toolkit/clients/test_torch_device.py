@@ -9,7 +9,7 @@ import pytest
 
 from android_harness.errors import RunnerFailedError
 from android_harness.installed_runner import InstalledRunner, install_runner
-from android_harness.job import AlongTask, EvaluateTask, ProbeTask, Task
+from android_harness.job import AlongTask, EvaluateTask, ProbeTask, Task, VerbalizerLoss
 from android_harness.local_target import LocalTarget
 from android_harness.records import AlongRecord, EvaluationRecord, LoadRecord, ProbeRecord, Record
 from exporters.lora.combination import Combination
@@ -44,6 +44,10 @@ def numbers(records: list[Record]) -> list[float]:
         elif isinstance(record, EvaluationRecord):
             found.append(record.loss)
     return found
+
+
+def predictions(records: list[Record]) -> list[tuple[int, ...]]:
+    return [record.predictions for record in records if isinstance(record, EvaluationRecord)]
 
 
 @pytest.mark.parametrize("estimator", ["central", "forward"])
@@ -86,6 +90,27 @@ def test_both_answer_alike(
     assert names == [[3, COMPOSITE] * 2] * 2
     hashes = [[r.lora_sha256 for r in run if isinstance(r, LoadRecord)] for run in (memory, device)]
     assert hashes[0] == hashes[1]
+
+
+def test_both_shift_the_labels_logits_alike(
+    pair: tuple[TorchDevice, InstalledRunner], tmp_path: Path
+) -> None:
+    path = tmp_path / "labelled.jsonl"
+    path.write_text(
+        '{"tokens": [5, 6, 7], "targets": [-100, -100, 9]}\n'
+        '{"tokens": [7, 5], "targets": [-100, 8]}\n'
+    )
+    tasks = [ProbeTask(batch=(0, 1), epsilon=0.05, directions=(3,)), EvaluateTask(batch=(0, 1))]
+    plain, shifted = (VerbalizerLoss(tokens=(9, 8, 4), shifts=s) for s in ((), (-1.5, 0.25, 2.0)))
+
+    memory, device = (
+        each.run(examples=path, tasks=tasks, loss=shifted, threads=1) for each in pair
+    )
+    unshifted = pair[1].run(examples=path, tasks=tasks, loss=plain, threads=1)
+
+    assert numbers(memory) == pytest.approx(numbers(device), rel=1e-3, abs=1e-4)
+    assert predictions(memory) == predictions(device)
+    assert numbers(unshifted) != pytest.approx(numbers(device), rel=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from exporters.lora.combination import Combination, named_direction
 from exporters.lora.support import Support
-from tests.toolkit.simulation.encoders import labelled_store, tuned
+from tests.toolkit.simulation.encoders import CLASSES, labelled_store, tuned
 from toolkit.privacy.slope_noise import SlopeNoise
 from toolkit.protocol.exact import values_sha256
 from toolkit.protocol.fleet import StaleReplicaError
@@ -101,6 +101,43 @@ def test_it_measures_at_its_own_examples(estimator: str, tangent: Any) -> None:
         population.states[-1].values, population.examples, [LINES[number] for number in BATCH]
     ).loss
     assert answer.loss == pytest.approx(loss, rel=2e-2)
+
+
+def test_the_loss_knows_of_the_clients_own_label_shares() -> None:
+    """At logits of 0 the softmax over the shifts alone is what the model predicts."""
+    population = Population(label_prior=1.0)
+    nothing = np.zeros(population.model.parameters, dtype=np.float32)
+    population.commit(RoundUpdate(overwrites=(Overwrite(0, nothing),)))
+    answer = population.client().answer(population.order(exact_head=True))
+    store = population.examples.store
+    assert store.labels is not None
+    counts = np.bincount(store.labels[list(LINES)], minlength=CLASSES)
+    predicted = (counts + 0.5) / (len(LINES) + 0.5 * CLASSES)
+    assert answer.head_gradient is not None
+    assert answer.head_gradient[-CLASSES:] == pytest.approx(
+        predicted - counts / len(LINES), abs=1e-6
+    )
+    expected = -np.log(predicted) @ counts / len(LINES)
+    assert answer.loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("estimator", ["central", "forward", "tangent"])
+def test_every_estimator_measures_the_shifted_loss(estimator: str) -> None:
+    plain, shifted = (Population(label_prior=prior, tangent="jvp") for prior in (0.0, 1.0))
+    for population in (plain, shifted):
+        population.commit(RoundUpdate(overwrites=(Overwrite(0, _some_values(population)),)))
+    slopes = [
+        population.client().answer(population.order(estimator=estimator, epsilon=1e-3)).slopes
+        for population in (plain, shifted)
+    ]
+    reference = shifted.client().answer(shifted.order(estimator="tangent")).slopes
+    assert slopes[1] == pytest.approx(reference, rel=0.05, abs=5e-3)
+    assert slopes[0] != pytest.approx(slopes[1], rel=0.05, abs=5e-3)
+
+
+def _some_values(population: Population) -> np.ndarray:
+    parameters = population.model.parameters
+    return 0.1 * np.random.default_rng(0).standard_normal(parameters).astype(np.float32)
 
 
 def test_the_support_of_the_probes_is_kept() -> None:

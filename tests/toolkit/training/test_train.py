@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from android_harness.job import VerbalizerLoss
 from android_harness.records import ProbeRecord
 from exporters.gguf.adapter import read_adapter_values
 from toolkit.data.classification import classification_examples
+from toolkit.data.partition_users import UserPartition
 from toolkit.data.prompts import DEFAULT_TEMPLATE, Prompt
 from toolkit.data.table import read_rows
 from toolkit.data.verbalizer import make_verbalizer
@@ -74,6 +76,19 @@ def test_the_loss_goes_down_and_the_classes_are_learnt(run):
     start, end = result.rounds[0].evaluation, result.rounds[-1].evaluation
     assert end.loss < 0.5 * start.loss
     assert end.accuracy == 1.0
+
+
+def test_each_device_knows_of_its_own_label_shares_alone(run, task, devices):
+    """Where one device has one label each, hardly anything is left for it to learn."""
+    data, _ = task
+    by_label = replace(data.rows, users=data.rows.labels)
+    divided = replace(data, partition=UserPartition(column="label"), rows=by_label)
+    plain = run(given=divided, out="plain", rounds=1)
+    knowing = run(given=divided, out="knowing", rounds=1, label_prior=1.0)
+    assert len(plain.rounds[1].measurements) == len(devices) == 2
+    assert knowing.rounds[1].loss < 0.2 * plain.rounds[1].loss
+    # The model is still judged without.
+    assert knowing.rounds[0].evaluation.loss == plain.rounds[0].evaluation.loss
 
 
 def test_sgd_lowers_the_loss_as_well(run):
