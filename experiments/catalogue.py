@@ -40,6 +40,9 @@ PARTITIONS: dict[str, Partition] = {
 }
 SEEDS = (0, 1, 2)
 TARGET = 0.85
+# Methods that findings are about.
+PUBLISHED, TUNED, OURS = "FwdLLM as published", "FwdLLM, rate tuned", "ours"
+EXACT_HEAD = "exact head and forward-gradient LoRA"
 # Differences of half a point need all rows of the test file.
 _WHOLE_TEST = 7_600
 _STORIES_ROWS = 5_000
@@ -113,11 +116,11 @@ def _by_directions(group: str, problem: Problem) -> list[Experiment]:
     """The published algorithm, the same with a rate tuned for this task, and ours."""
     published = settings_of("fwdllm") | {"seed": problem.seed}
     return [
-        _forward(group, "FwdLLM as published", problem, **published | _sgd(0.01, 300)),
-        _forward(group, "FwdLLM, rate tuned", problem, **published | _sgd(0.1, 150)),
+        _forward(group, PUBLISHED, problem, **published | _sgd(0.01, 300)),
+        _forward(group, TUNED, problem, **published | _sgd(0.1, 150)),
         _forward(
             group,
-            "ours",
+            OURS,
             problem,
             rounds=100,
             batch=32,
@@ -172,7 +175,7 @@ def _exact_head(division: str, seed: int) -> list[Experiment]:
     return [
         _forward(
             group,
-            "exact head and forward-gradient LoRA",
+            EXACT_HEAD,
             problem,
             **shared,
             probes=1000,
@@ -194,10 +197,10 @@ def _stories(division: str) -> list[Experiment]:
     group = f"stories-{division}"
     fedavg = BackpropConfig(rounds=10, method=FedAvg(optimizer=Adam(rate=0.005)))
     return [
-        _forward(group, "FwdLLM as published", problem, **settings_of("fwdllm") | _sgd(0.01, 200)),
+        _forward(group, PUBLISHED, problem, **settings_of("fwdllm") | _sgd(0.01, 200)),
         _forward(
             group,
-            "ours",
+            OURS,
             problem,
             rounds=200,
             batch=32,

@@ -11,33 +11,36 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.contract import AllocationResult, MemoryResult, RunResult
+from experiments.summary import by_method
 
 _SIZE = (7.0, 4.2)
 _MEBIBYTE = 1 << 20
 
 
-def curves(results: Sequence[RunResult], path: Path) -> None:
+def methods(results: Sequence[RunResult], path: Path) -> None:
     """Accuracy over the examples that went through the adapted layers, one line per method."""
-    figure, axes = _figure()
-    for result in results:
-        examples, accuracy = _evaluated(result)
-        axes.plot(examples, accuracy, label=result.experiment.method, linewidth=1.5)
-    axes.set_xscale("log")
-    _finish(figure, axes, "example passes", "test accuracy", path)
+    _spread(results, path, scale="log")
 
 
-def spread(results: Sequence[RunResult], path: Path) -> None:
-    """The mean over seeds with the range between the lowest and the highest, per variant."""
+def variants(results: Sequence[RunResult], path: Path) -> None:
+    """The same over an even axis: variants of one method spend alike."""
+    _spread(results, path, scale="linear")
+
+
+def _spread(results: Sequence[RunResult], path: Path, scale: str) -> None:
+    """The mean over seeds with the range between the lowest and the highest, per method."""
     figure, axes = _figure()
-    for method in dict.fromkeys(one.experiment.method for one in results):
-        runs = [_evaluated(one) for one in results if one.experiment.method == method]
+    for method, runs in by_method(results).items():
+        curves = [_evaluated(one) for one in runs]
         # Pacing rules spend differently from seed to seed: the curves meet on a common axis.
-        common = np.linspace(
-            max(examples[0] for examples, _ in runs), min(examples[-1] for examples, _ in runs), 60
-        )
-        lines = np.array([np.interp(common, examples, accuracy) for examples, accuracy in runs])
+        common = np.unique(np.concatenate([examples for examples, _ in curves]))
+        begin = max(examples[0] for examples, _ in curves)
+        end = min(examples[-1] for examples, _ in curves)
+        common = common[(common >= begin) & (common <= end)]
+        lines = np.array([np.interp(common, examples, accuracy) for examples, accuracy in curves])
         (line,) = axes.plot(common, lines.mean(0), label=method, linewidth=1.5)
         axes.fill_between(common, lines.min(0), lines.max(0), color=line.get_color(), alpha=0.15)
+    axes.set_xscale(scale)
     _finish(figure, axes, "example passes", "test accuracy", path)
 
 

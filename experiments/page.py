@@ -1,31 +1,33 @@
-"""docs/results.md: tables and plots made of finished results, and of nothing else."""
+"""docs/results.md: tables, findings and plots made of finished results, and of nothing else."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
-from experiments import figures
-from experiments.catalogue import TARGET, groups
+from experiments import figures, tables
+from experiments.catalogue import groups
 from experiments.contract import AllocationResult, MemoryResult, RunResult
+from experiments.findings import findings
 from experiments.phones import Fleet
-from experiments.summary import Spent
 from exporters.durable_files import write_atomically
 
-_MEBIBYTE = 1 << 20
 _FLEET = Fleet()
-_ABLATIONS = ("pacing", "sampling", "estimator")
+_ABLATIONS = ("pacing", "sampling", "estimator", "label-prior")
 _TITLES = {
     "minilm-iid": "MiniLM, everything by directions, IID",
     "minilm-dirichlet": "MiniLM, everything by directions, Dirichlet 0.5",
     "exact-head-iid": "MiniLM, exact head, IID",
     "exact-head-dirichlet": "MiniLM, exact head, Dirichlet 0.5",
     "stories-iid": "stories260K, IID",
+    "stories-dirichlet": "stories260K, Dirichlet 0.5",
+    "head-iid": "MiniLM, the head alone by directions, IID",
+    "head-dirichlet": "MiniLM, the head alone by directions, Dirichlet 0.5",
     "pacing": "Pacing",
     "sampling": "Sampling",
     "estimator": "Estimator",
+    "label-prior": "Label prior, Dirichlet 0.5",
 }
 
 
@@ -51,21 +53,22 @@ def write_page(
         image = images / f"results-{group}.png"
         parts.append(f"## {_TITLES[group]}\n")
         if group in _ABLATIONS:
-            figures.spread(members, image)
-            parts.append(_ablation_table(members))
+            figures.variants(members, image)
+            parts.append(tables.ablation(members, _FLEET))
         else:
-            figures.curves(members, image)
-            parts.append(_table(members))
+            figures.methods(members, image)
+            parts.append(tables.comparison(members, _FLEET))
+            parts += [f"{finding}\n" for finding in findings(members)]
         parts.append(f"![{_TITLES[group]}](images/{image.name})\n")
     if allocation is not None:
         image = images / "results-allocation.png"
         figures.allocation(allocation, image)
-        parts.append(_allocation_table(allocation))
+        parts.append(f"## Allocation\n\n{tables.allocation(allocation)}")
         parts.append(f"![Allocation](images/{image.name})\n")
     if memory is not None:
         image = images / "results-memory.png"
         figures.memory(memory, image)
-        parts.append(_memory_table(memory))
+        parts.append(f"## Memory of a client\n\n{tables.memory(memory)}")
         parts.append(f"![Memory](images/{image.name})\n")
     if unfinished:
         parts.append(_unfinished(unfinished))
@@ -100,100 +103,3 @@ are **modelled**: every client is a phone that sustains {_FLEET.flops / 1e9:g} G
 round; a backward pass costs as much as a forward pass, and frozen layers below the first adapted
 one are cached. Everything else is measured, in simulation on one machine.
 """
-
-
-def _table(results: Sequence[RunResult]) -> str:
-    rows = [
-        "| method | trained | accuracy | until | rounds | probes | passes forward / backward "
-        "| example passes | MiB down / up | hours (modelled) |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for result in results:
-        reached = result.reaches(TARGET)
-        last = result.rounds[-1].round
-        final = result.final_accuracy
-        name = result.experiment.method
-        accuracy = "" if final is None else f"{final:.4f}"
-        if reached is not None and reached < last:
-            rows.append(_row(name, result, accuracy, f"{TARGET:g}", reached))
-            name = accuracy = ""
-        rows.append(_row(name, result, accuracy, "the end", last))
-    return "\n".join(rows) + "\n"
-
-
-def _row(name: str, result: RunResult, accuracy: str, until: str, rounds: int) -> str:
-    spent = Spent.of(result, rounds, _FLEET)
-    cells = (
-        name,
-        f"{result.parameters:,}",
-        accuracy,
-        until,
-        f"{spent.rounds:,}",
-        f"{spent.probes:,}",
-        f"{spent.forward_passes:,} / {spent.backward_passes:,}",
-        f"{spent.examples:,}",
-        f"{spent.bytes_down / _MEBIBYTE:.2f} / {spent.bytes_up / _MEBIBYTE:.2f}",
-        f"{spent.hours:.3f}",
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def _ablation_table(results: Sequence[RunResult]) -> str:
-    rows = [
-        "| variant | seeds | final accuracy, mean (lowest to highest) | probes | example passes |",
-        "|---|---|---|---|---|",
-    ]
-    for method in dict.fromkeys(one.experiment.method for one in results):
-        runs = [one for one in results if one.experiment.method == method]
-        finals = [one.final_accuracy for one in runs if one.final_accuracy is not None]
-        spent = [Spent.of(one, one.rounds[-1].round, _FLEET) for one in runs]
-        rows.append(
-            f"| {method} | {len(runs)} "
-            f"| {mean(finals):.4f} ({min(finals):.4f} to {max(finals):.4f}) "
-            f"| {mean(one.probes for one in spent):,.0f} "
-            f"| {mean(one.examples for one in spent):,.0f} |"
-        )
-    return "\n".join(rows) + "\n"
-
-
-def _allocation_table(result: AllocationResult) -> str:
-    rows = [
-        "## Allocation\n",
-        f"Modelled seconds until {result.probes:,} probes are back from {result.phones} phones "
-        f"whose speeds are drawn, over {result.trials} rounds; mean over the fleets (lowest to "
-        "highest).\n",
-        "| policy | median | 95 % of rounds | rounds with all probes |",
-        "|---|---|---|---|",
-    ]
-    for policy in dict.fromkeys(row.policy for row in result.rows):
-        of_policy = [row for row in result.rows if row.policy == policy]
-        complete = mean(row.complete_share for row in of_policy)
-        rows.append(
-            f"| {policy} | {_spread([row.median_s for row in of_policy])} "
-            f"| {_spread([row.p95_s for row in of_policy])} | {complete:.0%} |"
-        )
-    return "\n".join(rows) + "\n"
-
-
-def _spread(seconds: Sequence[float | None]) -> str:
-    known = [one for one in seconds if one is not None]
-    if len(known) < len(seconds):
-        return "never"
-    return f"{mean(known):.1f} ({min(known):.1f} to {max(known):.1f})"
-
-
-def _memory_table(result: MemoryResult) -> str:
-    rows = [
-        "## Memory of a client\n",
-        f"Resident memory of one step on MiniLM, a batch of {result.batch} examples of "
-        f"{result.tokens} tokens, measured in one process per method. The number in a name is how "
-        "many directions share a pass.\n",
-        "| method | model loaded, MiB | peak, MiB | of the step, MiB |",
-        "|---|---|---|---|",
-    ]
-    for method, (loaded, peak) in result.rows.items():
-        rows.append(
-            f"| {method} | {loaded / _MEBIBYTE:.0f} | {peak / _MEBIBYTE:.0f} "
-            f"| {(peak - loaded) / _MEBIBYTE:.0f} |"
-        )
-    return "\n".join(rows) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.contract import RunResult
@@ -34,3 +35,11 @@ class Spent:
             bytes_up=sum(one.bytes_up for one in done),
             hours=fleet.seconds(result, until) / 3600,
         )
+
+
+def by_method(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+    """The runs of each method, in the order in which methods first appear."""
+    methods: dict[str, list[RunResult]] = {}
+    for one in results:
+        methods.setdefault(one.experiment.method, []).append(one)
+    return methods

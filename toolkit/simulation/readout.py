@@ -31,8 +31,10 @@ class Wanted:
 class Readout(Protocol):
     """Logits of a batch."""
 
-    # How many classes there are to choose among; None: the targets are tokens of a vocabulary.
-    classes: int | None
+    @property
+    def classes(self) -> int | None:
+        """How many there are to choose among; None: the targets are tokens of a vocabulary."""
+        ...
 
     def wanted(self, store: TokenStore, lines: Sequence[int], longest: int) -> Wanted: ...
 
