@@ -22,6 +22,9 @@ def supernode(
     ],
     target: TargetsOption,
     label_column: Annotated[str | None, typer.Option(help="For classification.")] = None,
+    least_noise: Annotated[
+        float, typer.Option(min=0, help="Refuse runs whose --noise is less, or that have none.")
+    ] = 0.0,
 ) -> None:
     """Serve this host's phones; their data stay here."""
     from toolkit.data.source import parse_source
@@ -35,6 +38,7 @@ def supernode(
         tuple(target),
         bundle,
         tuple(TextSource(parse_source(each), columns, label_column) for each in data),
+        least_noise,
     )
     phones.check()
     log_to_stderr()

@@ -13,7 +13,12 @@ from toolkit.cli.console import err, progress_bars
 from toolkit.cli.console import out as console
 from toolkit.cli.options import JsonOption, TimeoutOption, names
 from toolkit.cli.training_config import RuleOptions
-from toolkit.cli.training_output import print_result_json, round_line, summary
+from toolkit.cli.training_output import (
+    print_result_json,
+    privacy_line,
+    round_line,
+    summary,
+)
 from toolkit.training.methods import Method
 
 if TYPE_CHECKING:
@@ -141,6 +146,9 @@ def train(
     noise: Annotated[
         float, typer.Option(min=0, help="Private: and add Gaussian noise of this times --clip.")
     ] = 1.0,
+    delta: Annotated[
+        float, typer.Option(min=0, max=1, help="Private: the δ at which ε is stated in the end.")
+    ] = 1e-5,
     profile: Annotated[
         list[Path] | None,
         typer.Option(
@@ -179,6 +187,7 @@ def train(
     from toolkit.data.verbalizer import parse_words
     from toolkit.simulation.task import EncoderLora
     from toolkit.training.contract import TrainingConfig
+    from toolkit.training.privacy_spent import privacy_spent
 
     if sum(bool(kind) for kind in (target, superlink, simulate)) != 1:
         raise typer.BadParameter("give one of --target, --superlink and --simulate")
@@ -259,10 +268,13 @@ def train(
                 targets=tuple(names(lora_targets)) if lora_targets else None,
             )
             result = over_simulated(request, simulate, lora=lora, profiles=profile or [])
+    spent = privacy_spent(config, result.rounds, delta)
     if json:
-        print_result_json(result)
+        print_result_json(result, spent)
         return
     console.print(summary(result.rounds))
+    if spent is not None:
+        console.print(privacy_line(spent))
     if (out / "adapter").exists():
         console.print(f"adapter: {out / 'adapter'} (PEFT), {out / 'adapter.gguf'} (llama.cpp)")
 

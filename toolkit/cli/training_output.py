@@ -12,6 +12,7 @@ from toolkit.cli.console import print_json
 
 if TYPE_CHECKING:
     from toolkit.training.contract import RoundRecord
+    from toolkit.training.privacy_spent import PrivacySpent
     from toolkit.training.run_on_fleet import TrainingResult
 
 
@@ -52,11 +53,20 @@ def summary(rounds: Sequence[RoundRecord]) -> Table:
     return table
 
 
-def print_result_json(result: TrainingResult) -> None:
+def privacy_line(spent: PrivacySpent) -> str:
+    """One line about what the noise on slopes was worth."""
+    return (
+        f"private: ε = {spent.epsilon:.3g} at δ = {spent.delta:g} (modelled) for the client that "
+        f"was asked for the most slopes, {spent.slopes:,}"
+    )
+
+
+def print_result_json(result: TrainingResult, spent: PrivacySpent | None) -> None:
     """The run as one document, without what each client measured."""
     print_json(
         {
             "run": str(result.folder),
+            "privacy": None if spent is None else spent.model_dump(),
             "rounds": [
                 record.model_dump(mode="json", exclude={"measurements", "update"})
                 for record in result.rounds

@@ -25,7 +25,7 @@ from android_harness.target import Target
 from exporters.lora.combination import Combination
 from exporters.lora.support import ParameterLayout
 from toolkit.clients.values_file import values_file
-from toolkit.privacy.slope_noise import SlopeNoise
+from toolkit.privacy.protection import Protection
 from toolkit.protocol.along import along_direction
 from toolkit.protocol.exact import values_sha256
 from toolkit.protocol.fleet import StaleReplicaError
@@ -71,7 +71,6 @@ class ClientSettings:
     run_id: str
     threads: int = 1
     timeout_s: float | None = None
-    privacy: SlopeNoise | None = None
 
 
 class DeviceClient:
@@ -82,6 +81,7 @@ class DeviceClient:
         count: how many examples the file holds.
         initial: the adapter's values, float32 [parameters].
         loss: what its slopes are of.
+        protection: of its answers; None: they are sent as measured.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class DeviceClient:
         initial: Values,
         loss: Loss,
         settings: ClientSettings,
+        protection: Protection | None = None,
     ) -> None:
         self._runner = runner
         self._examples_path = examples
@@ -101,6 +102,7 @@ class DeviceClient:
         self._layout = layout
         self._loss = loss
         self._settings = settings
+        self._protection = protection
         self._replica: tuple[int, ReplicaState] = (0, ReplicaState(initial))
         # The device's file of values, None: the adapter itself; and the updates that the replica
         # has had since, None: they are not known.
@@ -126,8 +128,7 @@ class DeviceClient:
         self._bring_replica(order)
         records, values_from = self._measure(order)
         answer = self._read(order, records, values_from, time.monotonic() - started)
-        privacy = self._settings.privacy
-        return answer if privacy is None else privacy.protect(answer)
+        return answer if self._protection is None else self._protection.of(answer, order)
 
     def _bring_replica(self, order: Order) -> None:
         if isinstance(order.sync, Snapshot):
@@ -234,7 +235,7 @@ class DeviceClient:
             raise DeviceError("it left out the slope along the update", device=self.name)
         measured: list[ProbeRecord | AlongRecord] = [*probes, *along]
         # Private slopes are cut to finite ones, and an error must not tell what they were.
-        for record in measured if self._settings.privacy is None else ():
+        for record in measured if self._protection is None else ():
             if not all(map(math.isfinite, (record.slope, record.loss_plus, record.loss_minus))):
                 raise DeviceError(
                     f"a slope is not a finite number: {record.slope}",

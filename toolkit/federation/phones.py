@@ -31,7 +31,9 @@ from toolkit.data.verbalizer import make_verbalizer
 from toolkit.errors import DataError, TrainingError
 from toolkit.federation.host_desk import OpenFleet
 from toolkit.federation.host_task import HostTask
+from toolkit.privacy.protection import protection_of
 from toolkit.protocol.fleet import Fleet
+from toolkit.training.setup import text_sha256
 
 _log = logging.getLogger(__name__)
 
@@ -40,12 +42,14 @@ _log = logging.getLogger(__name__)
 class HostPhones:
     """What a host has: phones (targets), the bundle, and data.
 
-    `sources` are one per target, or a single one that the targets share out at random.
+    `sources` are one per target, or a single one that the targets share out at random. A run
+    whose slopes would leave with less noise than `least_noise` times their clip is refused.
     """
 
     targets: tuple[str, ...]
     bundle: Path
     sources: tuple[TextSource, ...]
+    least_noise: float = 0.0
 
     def check(self) -> None:
         """
@@ -82,19 +86,26 @@ class HostPhones:
                 remedy="copy the server's bundle to this host",
                 file=self.bundle,
             )
+        noise = 0.0 if task.privacy is None else task.privacy.multiplier
+        if noise < self.least_noise:
+            raise TrainingError(
+                f"the run's noise on slopes is {noise:g} times their clip, and this host insists "
+                f"on {self.least_noise:g}",
+                remedy=f"start the run with --clip and --noise {self.least_noise:g}",
+            )
         manifest = bundle.manifest
         initial = read_adapter_values(bundle.adapter, manifest.architecture, manifest.lora)
         settings = ClientSettings(
             run_id=task.run_id,
             threads=task.threads,
             timeout_s=task.timeout_s,
-            privacy=task.privacy,
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fwdllm-")))
         parts = self._examples(task, load_tokenizer(bundle))
         for number, (spec, examples) in enumerate(zip(self.targets, parts, strict=True)):
             path = folder / f"{number}.jsonl"
-            path.write_text(examples_text(examples), encoding="utf-8")
+            text = examples_text(examples)
+            path.write_text(text, encoding="utf-8")
             target = stack.enter_context(open_target(spec))
             _log.info("%s: placing the runner and the bundle", spec)
             yield DeviceClient(
@@ -105,6 +116,7 @@ class HostPhones:
                 initial=initial,
                 loss=loss_with_prior(task.loss, examples, task.label_prior),
                 settings=settings,
+                protection=protection_of(task.privacy, task.run_id, spec, text_sha256(text)),
             )
 
     def _examples(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from exporters.lora.combination import named_direction
 from toolkit.data.label_prior import log_shares
+from toolkit.privacy.protection import Protection
 from toolkit.privacy.slope_noise import SlopeNoise
 from toolkit.protocol.along import along_direction
 from toolkit.protocol.fleet import StaleReplicaError
@@ -35,15 +36,14 @@ class ClientOptions:
         seconds: what answers give as their seconds, which is then modelled; None: the time that
             this process took, which says nothing about a phone.
         label_prior: of the client's own label shares in its loss, see `toolkit.data.label_prior`.
-        privacy: noise on the slopes before they leave the client.
-        noise: where that noise is drawn from, for tests alone.
+        privacy: noise on the slopes before they leave the client, drawn from `secret`.
     """
 
     tangent: Literal["jvp", "reverse"] = "reverse"
     seconds: SecondsModel | None = None
     label_prior: float = 0.0
     privacy: SlopeNoise | None = None
-    noise: np.random.Generator | None = None
+    secret: bytes = b""
 
 
 class TorchClient:
@@ -120,8 +120,10 @@ class TorchClient:
             seconds=time.monotonic() - started if seconds is None else seconds(self._name, order),
             values_from=values_from,
         )
-        privacy = self._options.privacy
-        return answer if privacy is None else privacy.protect(answer, self._options.noise)
+        noise = self._options.privacy
+        if noise is None:
+            return answer
+        return Protection(noise, self._options.secret, (self._name,)).of(answer, order)
 
     def _replica_for(self, order: Order) -> Replica:
         sync = order.sync

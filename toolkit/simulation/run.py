@@ -70,7 +70,7 @@ def simulate(
         if folder.exists()
         else equal_parts(names, config, model.layout)
     )
-    begin_or_continue(
+    description = begin_or_continue(
         folder,
         model_sha256=model_sha256,
         layout=model.layout,
@@ -79,7 +79,13 @@ def simulate(
         shares=shares_of(parts, examples),
     )
     learnt = model.prepare(population.learnt, population.cache)
-    options = replace(population.options, privacy=config.privacy, label_prior=config.label_prior)
+    options = replace(
+        population.options,
+        privacy=config.privacy,
+        # Nobody is protected from: whoever runs a simulation has all of its data.
+        secret=description.run_id.encode(),
+        label_prior=config.label_prior,
+    )
     replicas = ReplicaShelf(model.layout)
     clients = [
         TorchClient(name, model, learnt, own, replicas, options)

@@ -6,7 +6,14 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from android_harness.job import Estimator, Loss, VocabularyLoss
 from exporters.contract import Contract, Part
@@ -269,6 +276,8 @@ class RoundRecord(Part):
     bytes_up: NonNegativeInt
     socket_bytes_down: NonNegativeInt | None = None  # None: no socket lay between
     socket_bytes_up: NonNegativeInt | None = None
+    # Of each client, where slopes are private.
+    slopes_asked: dict[str, NonNegativeInt] = Field(default_factory=dict)
     measurements: tuple[Measurement, ...] = ()
     along: tuple[AlongSlope, ...] = ()
     head_gradient: PackedFloats | None = None  # the clients' mean, where there is an exact head

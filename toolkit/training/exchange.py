@@ -29,6 +29,11 @@ class Ask:
     along: Along | None = None
     exact_head: bool = False
 
+    @property
+    def slopes(self) -> int:
+        """How many are asked for."""
+        return (len(self.probes.directions) if self.probes else 0) + (self.along is not None)
+
 
 @dataclass(frozen=True)
 class Answered:

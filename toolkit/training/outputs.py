@@ -50,7 +50,16 @@ def rounds_table(log: Sequence[RoundRecord]) -> pd.DataFrame:
 
 
 # What has a table of its own, or is no table's matter.
-_NESTED = {"measurements", "along", "head_gradient", "lost", "pacing", "update", "evaluation"}
+_NESTED = {
+    "slopes_asked",
+    "measurements",
+    "along",
+    "head_gradient",
+    "lost",
+    "pacing",
+    "update",
+    "evaluation",
+}
 
 
 def probes_table(log: Sequence[RoundRecord]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ More clients are asked first; when all have been, each is asked for more probes.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -53,6 +54,7 @@ class RoundOutcome:
     along: list[AlongSlope] = field(default_factory=list)
     head_gradient: Values | None = None  # the clients' mean
     lost: list[Lost] = field(default_factory=list)
+    slopes_asked: Counter[str] = field(default_factory=Counter)
     pacing: list[PacingStep] = field(default_factory=list)
 
 
@@ -191,6 +193,8 @@ class Round:
         """Sends asks as the round's next increment."""
         increment = self._orders_sent
         self._orders_sent += 1
+        for client, ask in asks.items():
+            self._outcome.slopes_asked[client] += ask.slopes
         gathered = self._exchange.gather(self._number, increment, asks, self._state.replica)
         self._outcome.lost += gathered.lost
         return gathered.answers

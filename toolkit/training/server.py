@@ -155,6 +155,7 @@ class Server:
             seconds=seconds,
             bytes_down=bytes_down,
             bytes_up=bytes_up,
+            slopes_asked=dict(outcome.slopes_asked) if self._config.privacy else {},
             measurements=tuple(outcome.measurements),
             along=tuple(outcome.along),
             head_gradient=None if outcome.head_gradient is None else pack(outcome.head_gradient),

@@ -19,6 +19,7 @@ from toolkit.data.partition import Partition, partition_rows
 from toolkit.data.partition_even import IidPartition
 from toolkit.data.table import Rows
 from toolkit.errors import TrainingError
+from toolkit.privacy.protection import protection_of
 from toolkit.training.contract import RoundRecord, TrainingConfig
 from toolkit.training.device_evaluator import DeviceEvaluator
 from toolkit.training.outputs import write_outputs
@@ -97,7 +98,6 @@ def train(
         run_id=description.run_id,
         threads=config.threads,
         timeout_s=config.timeout_s,
-        privacy=config.privacy,
     )
     by_name = {runner.target.name: runner for runner in runners}
     clients = [
@@ -109,6 +109,9 @@ def train(
             initial=initial,
             loss=loss_with_prior(config.loss, each.examples, config.label_prior),
             settings=settings,
+            protection=protection_of(
+                config.privacy, description.run_id, client, text_sha256(each.text)
+            ),
         )
         for client, each in own.items()
     ]

@@ -24,6 +24,7 @@ from toolkit.federation.envelope import Done, Open, Parcel, Work, decode_respons
 from toolkit.federation.host_desk import HostDesk
 from toolkit.federation.host_task import HostTask
 from toolkit.federation.phones import HostPhones, host_examples
+from toolkit.privacy.slope_noise import SlopeNoise
 from toolkit.protocol.codec import decode_outcome, encode_order
 from toolkit.protocol.exact import values_sha256
 from toolkit.protocol.order import Answer, CatchUp, Order, Probes
@@ -100,6 +101,19 @@ def test_another_bundle_is_refused(phones: HostPhones, task: HostTask) -> None:
     with (
         pytest.raises(TrainingError, match="not the server's"),
         phones.opener()(other.text()),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("noise", [None, SlopeNoise(clip=1.0, multiplier=0.9)])
+def test_a_run_with_too_little_noise_is_refused(
+    phones: HostPhones, task: HostTask, noise: SlopeNoise | None
+) -> None:
+    careful = dataclasses.replace(phones, least_noise=1.0)
+    weak = task.model_copy(update={"privacy": noise})
+    with (
+        pytest.raises(TrainingError, match=r"insists on 1"),
+        careful.opener()(weak.text()),
     ):
         pass
 

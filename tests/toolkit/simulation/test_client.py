@@ -304,7 +304,7 @@ def test_orders_that_it_cannot_follow(changes: dict[str, Any], words: str) -> No
 
 def test_what_leaves_it_is_private_when_asked() -> None:
     noise = SlopeNoise(clip=0.01, multiplier=1e-6)
-    population = Population(privacy=noise, noise=np.random.default_rng(0))
+    population = Population(privacy=noise, secret=b"s")
     answer = population.client().answer(population.order())
     plain = slopes_of(population, "tangent")
     assert np.abs(plain).max() > 0.02

@@ -21,9 +21,12 @@ from toolkit.data.prompts import DEFAULT_TEMPLATE, Prompt
 from toolkit.data.table import read_rows
 from toolkit.data.verbalizer import make_verbalizer
 from toolkit.errors import AllClientsFailedError, TrainingError
+from toolkit.privacy.slope_noise import SlopeNoise
 from toolkit.protocol.exact import values_sha256
+from toolkit.robust.admission import AdmissionRules
 from toolkit.server_update.sgd import SgdStep
 from toolkit.training.contract import TrainingConfig
+from toolkit.training.privacy_spent import privacy_spent
 from toolkit.training.replay import replay
 from toolkit.training.run_folder import RunFolder
 from toolkit.training.train import TrainingData, train
@@ -273,6 +276,48 @@ def test_a_run_continues_on_fresh_devices(run, bundle):
     resumed = run(fleet=fleet)
     assert resumed.values.tobytes() == uninterrupted.values.tobytes()
     assert answer_of(resumed.rounds[3], "one").values_from == "snapshot"
+
+
+PRIVATE = {
+    "privacy": SlopeNoise(clip=1.0, multiplier=0.5),
+    "admission": AdmissionRules(loss="withheld"),
+}
+
+
+def test_a_round_that_is_asked_again_releases_the_same_noise(run, tmp_path):
+    """The server dies between the answers and its log: a new draw would tell more each time."""
+
+    def kill(record):
+        if record.round == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(checkpoint_every=2, on_round=kill, **PRIVATE)
+    log = tmp_path / "run" / "rounds.jsonl"
+    *before, released = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(before))
+    resumed = run(checkpoint_every=2, **PRIVATE)
+    first = {one["client"]: one["slopes"] for one in json.loads(released)["measurements"]}
+    again = {one.client: list(one.slopes) for one in resumed.rounds[3].measurements}
+    assert first == again
+    other = run(out="other", **PRIVATE)
+    assert again["one"] != list(answer_of(other.rounds[3], "one").slopes)
+
+
+def test_what_private_slopes_were_worth_counts_those_that_were_lost(run, devices):
+    def fails():
+        raise DeviceError("gone", device="two")
+
+    devices[1].before_run = fails
+    config = TrainingConfig(rounds=4, **PRIVATE)
+    rounds = run(**PRIVATE).rounds
+    spent = privacy_spent(config, rounds, delta=1e-5)
+    assert spent.slopes == 4 * 3  # of six in each of four rounds, half to each device
+    assert {client for record in rounds[1:] for client in record.slopes_asked} == {"one", "two"}
+    longer = privacy_spent(config, [*rounds, *rounds[1:]], delta=1e-5)
+    assert longer.slopes == 2 * spent.slopes
+    assert longer.epsilon > spent.epsilon > 0
+    assert privacy_spent(TrainingConfig(rounds=4), rounds, delta=1e-5) is None
 
 
 def test_a_finished_run_is_not_run_again(run, devices):
