@@ -93,7 +93,6 @@ def _everything_by_directions(division: str) -> list[Experiment]:
     fedsgd = BackpropConfig(rounds=100, method=FedSgd(optimizer=Adam(rate=0.02)))
     return [
         *_by_directions(group, problem),
-        *_neighbours(group, problem, rounds=100),
         _backprop(group, "BP-LoRA FedAvg", problem, fedavg),
         _backprop(group, "head only", head, fedsgd),
     ]
@@ -101,15 +100,12 @@ def _everything_by_directions(division: str) -> list[Experiment]:
 
 def _head_by_directions(division: str) -> list[Experiment]:
     """MiniLM's head alone, without its exact gradient: cheap enough for several seeds."""
-    model = EncoderModel(tuning=_HEAD_TUNING)
-    return [
-        one
-        for seed in SEEDS
-        for one in _by_directions(
-            f"head-{division}",
-            Problem(model=model, partition=PARTITIONS[division], seed=seed),
-        )
-    ]
+    group, model = f"head-{division}", EncoderModel(tuning=_HEAD_TUNING)
+    found = []
+    for seed in SEEDS:
+        problem = Problem(model=model, partition=PARTITIONS[division], seed=seed)
+        found += _by_directions(group, problem) + _neighbours(group, problem)
+    return found
 
 
 def _by_directions(group: str, problem: Problem) -> list[Experiment]:
@@ -132,12 +128,11 @@ def _by_directions(group: str, problem: Problem) -> list[Experiment]:
     ]
 
 
-def _neighbours(group: str, problem: Problem, rounds: int) -> list[Experiment]:
-    """Under even partitions alone: their rates are nobody's choice for this task."""
-    if problem.partition != PARTITIONS["iid"]:
-        return []
+def _neighbours(group: str, problem: Problem) -> list[Experiment]:
+    """With rates that nobody has tuned for this task."""
+    common = {"rounds": 150, "seed": problem.seed}
     return [
-        _forward(group, label, problem, **settings_of(method) | {"rounds": rounds})
+        _forward(group, label, problem, **settings_of(method) | common)
         for method, label in _NEIGHBOURS.items()
     ]
 
@@ -208,7 +203,6 @@ def _stories(division: str) -> list[Experiment]:
             label_prior=0.5,
             update=TrustRatioStep(),
         ),
-        *_neighbours(group, problem, rounds=200),
         _backprop(group, "BP-LoRA FedAvg", problem, fedavg),
     ]
 

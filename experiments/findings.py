@@ -21,27 +21,26 @@ def _probes(methods: dict[str, list[RunResult]]) -> list[str]:
     ours = methods.get(OURS, [])
     if not ours:
         return []
-    needed = [_probes_to_target(one) for one in ours]
-    reached = [one for one in needed if one is not None]
+    reached = [one for run in ours if (one := _probes_to_target(run)) is not None]
     if len(reached) < len(ours):
         return [f"Of {len(ours)} seeds, {len(reached)} reach {TARGET:g} with {OURS}."]
     said = []
     for name in (PUBLISHED, TUNED):
         runs = methods.get(name, [])
-        theirs = [one for run in runs if (one := _probes_to_target(run)) is not None]
         if not runs:
             continue
-        if len(theirs) == len(runs):
-            said.append(
-                f"To {TARGET:g}, {OURS} takes {mean(reached):,.0f} probes and {name} "
-                f"{mean(theirs):,.0f}: {mean(reached) / mean(theirs):.2f} of them."
-            )
-            continue
-        most = mean(sum(one.probes for one in run.rounds) for run in runs)
+        theirs = [_probes_to_target(run) for run in runs]
+        never = theirs.count(None)
+        # A run that did not get there would have needed more than it had.
+        spent = mean(
+            sum(one.probes for one in run.rounds) if needed is None else needed
+            for run, needed in zip(runs, theirs, strict=True)
+        )
+        needs = f"at least {spent:,.0f} ({never} of {len(runs)} seeds never did)"
         said.append(
-            f"To {TARGET:g}, {OURS} takes {mean(reached):,.0f} probes; {name} gets there with "
-            f"{len(theirs)} of {len(runs)} seeds in {most:,.0f}, at most "
-            f"{mean(reached) / most:.2f} of them."
+            f"To {TARGET:g}, {OURS} takes {mean(reached):,.0f} probes and {name} "
+            f"{needs if never else format(spent, ',.0f')}: {'at most ' * bool(never)}"
+            f"{mean(reached) / spent:.2f} of them."
         )
     return said
 

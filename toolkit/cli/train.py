@@ -58,6 +58,10 @@ def train(
     simulate: Annotated[
         int | None, typer.Option(min=1, help="Instead: over so many simulated clients, in PyTorch.")
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="With --simulate: worker processes, by Flower's simulation."),
+    ] = 1,
     label_column: Annotated[
         str | None, typer.Option(help="Classify; without it, model the language.")
     ] = None,
@@ -198,6 +202,7 @@ def train(
             "--partition": superlink and partition != "iid",
             "--head": (target or superlink) and head,
             "--await-clients": not superlink and await_clients > 1,
+            "--workers": not simulate and workers > 1,
             "--label-prior": label_prior and not label_column,
         }
     )
@@ -267,7 +272,9 @@ def train(
                 alpha=lora_alpha,
                 targets=tuple(names(lora_targets)) if lora_targets else None,
             )
-            result = over_simulated(request, simulate, lora=lora, profiles=profile or [])
+            result = over_simulated(
+                request, simulate, workers=workers, lora=lora, profiles=profile or []
+            )
     spent = privacy_spent(config, result.rounds, delta)
     if json:
         print_result_json(result, spent)

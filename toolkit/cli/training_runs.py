@@ -21,7 +21,13 @@ from toolkit.data.partition import Partition
 from toolkit.data.source import DataSource
 from toolkit.data.task import Task, TextSource, load_task
 from toolkit.federation.train import train_over_hosts
-from toolkit.simulation.task import EncoderLora, simulate_bundle, simulate_encoder
+from toolkit.simulation.run import simulate, simulate_in_processes
+from toolkit.simulation.task import (
+    EncoderLora,
+    SimulatedBundle,
+    SimulatedData,
+    SimulatedEncoder,
+)
 from toolkit.training.contract import RoundRecord, TrainingConfig
 from toolkit.training.run_folder import RunFolder
 from toolkit.training.run_on_fleet import TrainingResult
@@ -68,11 +74,15 @@ class RunRequest:
     on_progress: OnProgress
 
     def config_for(self, bundle: Bundle, task: Task) -> TrainingConfig:
-        support = self.config.support
-        if self.layers is not None:
-            layers = layer_range(self.layers, bundle.manifest.architecture.layers)
-            support = support.model_copy(update={"layers": layers})
-        return self.config.model_copy(update={"loss": task.loss, "support": support})
+        return self.limited_to_layers(bundle).model_copy(update={"loss": task.loss})
+
+    def limited_to_layers(self, bundle: Bundle) -> TrainingConfig:
+        """The configuration with `layers` of the bundle's model."""
+        if self.layers is None:
+            return self.config
+        layers = layer_range(self.layers, bundle.manifest.architecture.layers)
+        support = self.config.support.model_copy(update={"layers": layers})
+        return self.config.model_copy(update={"support": support})
 
 
 def over_devices(
@@ -137,40 +147,38 @@ def over_hosts(request: RunRequest, superlink: Path, *, await_clients: int) -> T
 
 
 def over_simulated(
-    request: RunRequest, clients: int, *, lora: EncoderLora, profiles: Sequence[Path]
+    request: RunRequest,
+    clients: int,
+    *,
+    workers: int,
+    lora: EncoderLora,
+    profiles: Sequence[Path],
 ) -> TrainingResult:
     """Clients in PyTorch; with profiles their seconds are those of the devices, modelled."""
-    fleet = [Profile.read(path) for path in profiles]
-    data = request.data
-    if (request.model / "manifest.json").exists():
-        bundle = Bundle(request.model)
-        task = data.task(bundle, request.config.seed)
-        return simulate_bundle(
-            bundle,
-            task,
-            clients=clients,
-            partition=data.partition,
-            config=request.config_for(bundle, task),
-            out=request.out,
-            profiles=fleet,
-            on_round=request.on_round,
-        )
-    return simulate_encoder(
-        request.model,
-        data.source,
-        lora,
+    options, config = request.data, request.config
+    data = SimulatedData(
+        source=options.source,
         clients=clients,
-        layers=request.layers or "all",
-        partition=data.partition,
-        held_out=data.held_out,
-        held_out_path=data.held_out_path,
-        max_tokens=data.max_tokens,
-        most_examples=data.most_examples,
-        config=request.config,
-        out=request.out,
-        profiles=fleet,
-        on_round=request.on_round,
+        partition=options.partition,
+        held_out=options.held_out,
+        held_out_path=options.held_out_path,
+        max_tokens=options.max_tokens,
+        most_examples=options.most_examples,
+        seed=config.seed,
+        profiles=tuple(profiles),
     )
+    load: SimulatedBundle | SimulatedEncoder
+    if (request.model / "manifest.json").exists():
+        words = None if options.words is None else tuple(options.words.items())
+        load = SimulatedBundle(request.model, data, options.template, words)
+        config = request.limited_to_layers(Bundle(request.model))
+    else:
+        load = SimulatedEncoder(request.model, data, lora, request.layers or "all")
+    if workers > 1:
+        return simulate_in_processes(
+            load, config, request.out, workers=workers, on_round=request.on_round
+        )
+    return simulate(load(), config, request.out, on_round=request.on_round)
 
 
 def _allocated(paths: Sequence[Path], config: TrainingConfig, tokens: int) -> Allocation:

@@ -1,49 +1,13 @@
-"""The choice of pacing rules, and the update that they are asked about."""
+"""The choice of pacing rules."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
-from exporters.lora.combination import Combination
-from exporters.lora.support import ParameterLayout
-from toolkit.gradient.forward_gradient import Measured, combinations
-from toolkit.pacing.evidence import Decision, Evidence
 from toolkit.pacing.fixed import FixedPacing
 from toolkit.pacing.fwdllm_gate import FwdllmGate
 from toolkit.pacing.slope_test import SlopeTest
-from toolkit.protocol.order import Along
-from toolkit.protocol.update import RoundUpdate
 
 Pacing = Annotated[FixedPacing | FwdllmGate | SlopeTest, Field(discriminator="kind")]
-
-
-def decide(pacing: Pacing, evidence: Evidence) -> Decision:
-    """Whether the round commits or grows."""
-    return pacing.decide(evidence)
-
-
-def proposed_direction(
-    update: RoundUpdate, measured: Sequence[Measured], layout: ParameterLayout
-) -> Along:
-    """The direction Δθ of an update, for clients to measure the slope along.
-
-    A slope below 0 says that the loss falls. Where the update overwrites values (Yogi, robust
-    aggregation), no replica can make its direction from seeds: the probes' own descent
-    direction −ĝ stands in. The replicas' m is that before the update.
-    """
-    if update.momentum is not None:
-        keep, length = update.momentum
-        sign = math.copysign(1.0, length)
-        return Along(sign * keep, tuple(_times(sign, one) for one in update.combinations))
-    if update.combinations:
-        return Along(0.0, update.combinations)
-    return Along(0.0, combinations(measured, layout, -1.0))
-
-
-def _times(sign: float, combination: Combination) -> Combination:
-    pairs = tuple((name, sign * coefficient) for name, coefficient in combination.pairs)
-    return combination.model_copy(update={"pairs": pairs})

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+import secrets
+from dataclasses import dataclass, field
 
 from toolkit.protocol.update import ReplicaState
 from toolkit.simulation.client import TorchClient
+from toolkit.simulation.population import client_names
 from toolkit.simulation.replicas import ReplicaShelf
-from toolkit.simulation.run import Population, client_names
-from toolkit.simulation.torch_model import TorchModel
+from toolkit.simulation.task import Loader
+from toolkit.training.contract import TrainingConfig
 
 
 @dataclass(frozen=True)
 class PopulationFactory:
-    """A `ClientFactory`; each process loads the model and the examples once and keeps them.
+    """A `ClientFactory`; each process loads the model and the examples once and keeps them."""
 
-    Args:
-        load: gives the same in every process. It must be hashable and Ray must be able to pickle
-            it: a function of a module, or a frozen dataclass with `__call__`.
-    """
-
-    load: Callable[[], tuple[TorchModel, Population]]
+    load: Loader
+    config: TrainingConfig
+    run_id: str
+    # What a process knows it by: every message brings another copy of this object.
+    key: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def __call__(self, number: int) -> MovingClient:
-        return _clients(self.load)[number]
+        if self.key not in _CLIENTS:
+            _CLIENTS[self.key] = self._clients()
+        return _CLIENTS[self.key][number]
+
+    def _clients(self) -> list[MovingClient]:
+        loaded = self.load()
+        model, population = loaded.model, loaded.population.of_run(self.config, self.run_id)
+        learnt = model.prepare(population.learnt, population.cache)
+        replicas = ReplicaShelf(model.layout)
+        names = client_names(len(population.lines))
+        return [
+            MovingClient(name, model, learnt, own, replicas, population.options)
+            for name, own in zip(names, population.lines, strict=True)
+        ]
 
 
 class MovingClient(TorchClient):
@@ -35,12 +47,5 @@ class MovingClient(TorchClient):
         self._version, self._replica = version, self._replicas.hold(state)
 
 
-@cache
-def _clients(load: Callable[[], tuple[TorchModel, Population]]) -> list[MovingClient]:
-    model, population = load()
-    learnt = model.prepare(population.learnt, population.cache)
-    replicas = ReplicaShelf(model.layout)
-    return [
-        MovingClient(name, model, learnt, own, replicas, population.options)
-        for name, own in zip(client_names(len(population.lines)), population.lines, strict=True)
-    ]
+# Of this process, by the key of the factory that made them.
+_CLIENTS: dict[str, list[MovingClient]] = {}

@@ -18,12 +18,11 @@ from toolkit.errors import AllClientsFailedError
 from toolkit.gradient.forward_gradient import Measured, Values
 from toolkit.pacing.evidence import Decision, Evidence
 from toolkit.pacing.fwdllm_gate import FwdllmGate
-from toolkit.pacing.rules import decide, proposed_direction
+from toolkit.pacing.proposed import proposed_direction
 from toolkit.protocol.order import Along, Probes
 from toolkit.protocol.seed_book import SeedBook
 from toolkit.robust.admission import without_huge
 from toolkit.sampling.context import SamplingContext
-from toolkit.sampling.rules import propose
 from toolkit.server_update.head import HeadGradient, mean_head_gradient
 from toolkit.server_update.memory import GRADIENT
 from toolkit.server_update.state import Plan, RoundState
@@ -176,7 +175,7 @@ class Round:
             guide=self._state.memory.arrays.get(GRADIENT),
             round_number=self._number,
         )
-        return propose(config.sampling, context, number)
+        return config.sampling.propose(context, number)
 
     def _slopes_along(self, planned: Plan) -> list[float]:
         """The slopes of all clients that have answered, along the proposed update."""
@@ -272,8 +271,7 @@ class Round:
     def _decide(self, planned: Plan, slopes: Sequence[float], increment: int) -> Decision:
         measured = self._measured()
         probes = sum(len(one.directions) for one in measured)
-        decision = decide(
-            self._config.pacing,
+        decision = self._config.pacing.decide(
             Evidence(
                 measured=measured,
                 along_slopes=slopes,

@@ -13,7 +13,6 @@ from exporters.lora.directions import draw_seeds
 from exporters.lora.support import Support
 from toolkit.pacing.evidence import Evidence
 from toolkit.pacing.fwdllm_gate import FwdllmGate, two_sample_variance
-from toolkit.pacing.rules import decide
 
 LAYOUT = lora_layout(2, 150)
 
@@ -74,7 +73,7 @@ def test_growing_by_one_probe_per_client_it_commits_near_the_predicted_number():
         for increment in range(100):
             seeds = draw_seeds(trial, increment + 1, 4)
             measured += [measure(gradient, [s], LAYOUT, f"p{i}") for i, s in enumerate(seeds)]
-            decision = decide(gate, evidence(measured, increment))
+            decision = gate.decide(evidence(measured, increment))
             if decision.commit:
                 assert decision.statistic <= 0.05
                 break
@@ -85,7 +84,7 @@ def test_growing_by_one_probe_per_client_it_commits_near_the_predicted_number():
 
 
 def test_one_probe_has_no_variance():
-    decision = decide(FwdllmGate(), evidence([measure(gradient_of_norm(1), [5], LAYOUT)]))
+    decision = FwdllmGate().decide(evidence([measure(gradient_of_norm(1), [5], LAYOUT)]))
     assert not decision.commit
     assert decision.more_probes == 1
     assert decision.statistic == math.inf
@@ -93,16 +92,16 @@ def test_one_probe_has_no_variance():
 
 def test_the_caps_commit():
     measured = [measure(gradient_of_norm(9), draw_seeds(1, 1, 10), LAYOUT)]
-    assert not decide(FwdllmGate(), evidence(measured)).commit
-    assert decide(FwdllmGate(most_increments=3), evidence(measured, 2)).commit
-    assert decide(FwdllmGate(most_probes=10), evidence(measured)).commit
-    assert decide(FwdllmGate(), evidence([], 49)).commit
+    assert not FwdllmGate().decide(evidence(measured)).commit
+    assert FwdllmGate(most_increments=3).decide(evidence(measured, 2)).commit
+    assert FwdllmGate(most_probes=10).decide(evidence(measured)).commit
+    assert FwdllmGate().decide(evidence([], 49)).commit
 
 
 def test_the_last_probes_before_the_cap_are_as_many_as_fit():
     gradient = gradient_of_norm(9)
     measured = [measure(gradient, draw_seeds(1, i, 2), LAYOUT, f"p{i}") for i in range(1, 6)]
-    assert decide(FwdllmGate(most_probes=13), evidence(measured)).more_probes == 3
+    assert FwdllmGate(most_probes=13).decide(evidence(measured)).more_probes == 3
 
 
 def test_it_looks_at_the_first_a_that_moves():
@@ -111,9 +110,9 @@ def test_it_looks_at_the_first_a_that_moves():
     top = [measure(gradient, seeds, LAYOUT, support=Support(layers=(1, 1)))]
     bottom_b = [measure(gradient, seeds, LAYOUT, support=Support(matrices="B"))]
     for measured, position in ((top, 2), (bottom_b, 1)):
-        statistic = decide(FwdllmGate(), evidence(measured)).statistic
+        statistic = FwdllmGate().decide(evidence(measured)).statistic
         assert statistic == two_sample_variance(measured, LAYOUT, position)
-    chosen = decide(FwdllmGate(tensor=3), evidence(top)).statistic
+    chosen = FwdllmGate(tensor=3).decide(evidence(top)).statistic
     assert chosen == two_sample_variance(top, LAYOUT, 3)
 
 

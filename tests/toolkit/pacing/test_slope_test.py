@@ -16,7 +16,8 @@ from exporters.lora.directions import draw_seeds
 from toolkit.pacing.evidence import Evidence
 from toolkit.pacing.fixed import FixedPacing
 from toolkit.pacing.fwdllm_gate import FwdllmGate
-from toolkit.pacing.rules import Pacing, decide, proposed_direction
+from toolkit.pacing.proposed import proposed_direction
+from toolkit.pacing.rules import Pacing
 from toolkit.pacing.slope_test import SlopeTest, t_statistic
 from toolkit.protocol.along import along_direction
 from toolkit.protocol.order import Along
@@ -60,13 +61,13 @@ def test_the_scale_of_the_loss_does_not_matter(slopes, scale):
 
 
 def test_agreement_downhill_commits():
-    decision = decide(SlopeTest(), evidence([-1.0, -1.2, -0.9, -1.1]))
+    decision = SlopeTest().decide(evidence([-1.0, -1.2, -0.9, -1.1]))
     assert decision.commit
     assert decision.statistic > 2
 
 
 def test_agreement_uphill_asks_for_more():
-    decision = decide(SlopeTest(growth=0.5), evidence([1.0, 1.2, 0.9, 1.1]))
+    decision = SlopeTest(growth=0.5).decide(evidence([1.0, 1.2, 0.9, 1.1]))
     assert not decision.commit
     assert decision.more_probes == 10
 
@@ -76,35 +77,35 @@ def test_it_asks_for_what_t_lacks():
     slopes = np.array([-1.0, -2.0, -3.0, -4.0])
     slopes -= slopes.mean()
     slopes -= 1.6 * slopes.std(ddof=1) / 2
-    decision = decide(SlopeTest(), evidence(slopes.tolist(), probes=100))
+    decision = SlopeTest().decide(evidence(slopes.tolist(), probes=100))
     assert decision.statistic == pytest.approx(1.6)
     assert decision.more_probes == math.ceil(100 * ((2 / 1.6) ** 2 - 1))
 
 
 def test_at_the_cap_downhill_commits_and_uphill_ends_the_round():
     last = {"increment": 5}
-    downhill = decide(SlopeTest(), evidence([-1.0, 1.0, -0.5], **last))
-    uphill = decide(SlopeTest(), evidence([1.0, -1.0, 0.5], **last))
+    downhill = SlopeTest().decide(evidence([-1.0, 1.0, -0.5], **last))
+    uphill = SlopeTest().decide(evidence([1.0, -1.0, 0.5], **last))
     assert downhill.commit
     assert not uphill.commit
     assert uphill.more_probes == 0
-    assert not decide(SlopeTest(most_probes=20), evidence([1.0, -1.0, 0.5])).commit
-    assert decide(SlopeTest(most_probes=23), evidence([1.0, -1.0, 0.5])).more_probes == 3
+    assert not SlopeTest(most_probes=20).decide(evidence([1.0, -1.0, 0.5])).commit
+    assert SlopeTest(most_probes=23).decide(evidence([1.0, -1.0, 0.5])).more_probes == 3
 
 
 def test_equal_slopes_are_certain():
-    assert decide(SlopeTest(), evidence([-1.0] * 3)).commit
-    assert not decide(SlopeTest(), evidence([0.0] * 3)).commit
+    assert SlopeTest().decide(evidence([-1.0] * 3)).commit
+    assert not SlopeTest().decide(evidence([0.0] * 3)).commit
 
 
 @pytest.mark.parametrize("slopes", [[], [-1.0], [-1.0, -1.0]])
 def test_with_few_clients_the_open_loop_rule_decides(slopes):
     """40 probes of 200 parameters have an alignment of 0.447."""
-    assert decide(SlopeTest(), evidence(slopes, 40, step_ratio=0.44)).commit
-    decision = decide(SlopeTest(), evidence(slopes, 40, step_ratio=0.48))
+    assert SlopeTest().decide(evidence(slopes, 40, step_ratio=0.44)).commit
+    decision = SlopeTest().decide(evidence(slopes, 40, step_ratio=0.48))
     assert not decision.commit
     assert decision.more_probes == 10
-    assert decide(SlopeTest(), evidence(slopes, 40, step_ratio=0.48, increment=5)).commit
+    assert SlopeTest().decide(evidence(slopes, 40, step_ratio=0.48, increment=5)).commit
 
 
 def test_with_many_probes_it_commits_and_with_few_it_rarely_does():
@@ -123,7 +124,7 @@ def test_with_many_probes_it_commits_and_with_few_it_rarely_does():
             along = proposed_direction(update, measured, LAYOUT)
             slopes = slopes_along(along, batches(), replica, LAYOUT)
             seen = Evidence(measured, slopes, LAYOUT, 0, 8 * probes)
-            count += decide(SlopeTest(), seen).commit
+            count += SlopeTest().decide(seen).commit
         return count / trials
 
     assert commits(1) < 0.5
@@ -158,7 +159,7 @@ def test_an_overwrite_is_judged_by_the_descent_direction_of_its_probes(rule, mor
 
 
 def test_fixed_pacing_commits_at_once():
-    assert decide(FixedPacing(), evidence([])).commit
+    assert FixedPacing().decide(evidence([])).commit
 
 
 @pytest.mark.parametrize("rule", [FixedPacing(), FwdllmGate(tensor=2), SlopeTest(growth=2.0)])

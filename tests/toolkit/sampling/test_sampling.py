@@ -15,7 +15,7 @@ from exporters.lora.support import EVERYTHING, Support
 from toolkit.gradient.forward_gradient import forward_gradient
 from toolkit.sampling.context import SamplingContext
 from toolkit.sampling.plain import PlainSampling
-from toolkit.sampling.rules import Sampling, propose
+from toolkit.sampling.rules import Sampling
 from toolkit.sampling.seed_pool import SeedPool
 from toolkit.sampling.tensor_filter import TensorFilter
 
@@ -32,7 +32,7 @@ def context(layout=LAYOUT, stream=3, **more):
 
 
 def test_plain_directions_are_the_seeds_of_the_stream():
-    assert propose(PlainSampling(), context(), 5) == draw_seeds(7, 3, 5)
+    assert PlainSampling().propose(context(), 5) == draw_seeds(7, 3, 5)
 
 
 @pytest.mark.parametrize("rule", [PlainSampling(), TensorFilter(every=2), SeedPool(size=9)])
@@ -43,7 +43,7 @@ def test_a_rule_survives_its_file(rule):
 
 @pytest.mark.parametrize("rule", [PlainSampling(), TensorFilter(), SeedPool(size=9)])
 def test_all_seeds_come_from_the_stream_that_a_rule_names(rule):
-    names = propose(rule, context(guide=guide_of(150)), 4)
+    names = rule.propose(context(guide=guide_of(150)), 4)
     seeds = {seed for name in names for seed in (name if isinstance(name, tuple) else [name])}
     stream, count = rule.drawn(3, 4)
     assert seeds <= set(draw_seeds(7, stream, count))
@@ -54,13 +54,13 @@ def test_all_seeds_come_from_the_stream_that_a_rule_names(rule):
 
 def test_the_pool_never_grows():
     pool = SeedPool(size=20)
-    drawn = [set(propose(pool, context(stream=stream), 8)) for stream in range(1, 40)]
+    drawn = [set(pool.propose(context(stream=stream), 8)) for stream in range(1, 40)]
     assert len(set.union(*drawn)) == 20
     assert drawn[0] != drawn[1]
 
 
 def test_the_pool_repeats_itself_only_when_it_is_used_up():
-    names = propose(SeedPool(size=20), context(), 45)
+    names = SeedPool(size=20).propose(context(), 45)
     assert len(names) == 45
     assert len(set(names[:20])) == len(set(names[20:40])) == 20
 
@@ -71,7 +71,7 @@ def test_the_pool_repeats_itself_only_when_it_is_used_up():
 @pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
 def test_the_filter_keeps_each_tensors_best_candidates_in_order(distribution):
     guide = guide_of(150)
-    names = propose(TensorFilter(candidates=10), context(guide=guide, distribution=distribution), 6)
+    names = TensorFilter(candidates=10).propose(context(guide=guide, distribution=distribution), 6)
     seeds = draw_seeds(7, 3, 60)
     for position, tensor in enumerate(LAYOUT.tensors):
         pieces = [direction(seed, 150, distribution)[tensor.slice] for seed in seeds]
@@ -87,7 +87,7 @@ def test_it_filters_every_candidate_when_there_are_more_than_a_thousand():
     """
     layout = lora_layout(2, 100)
     guide = guide_of(400)
-    names = propose(TensorFilter(), context(layout, guide=guide), 150)
+    names = TensorFilter().propose(context(layout, guide=guide), 150)
     for tensor in layout.tensors:
         cosines = [
             cosine(named_direction(name, layout)[tensor.slice], guide[tensor.slice])
@@ -110,10 +110,10 @@ def test_the_filter_improves_the_estimate_as_far_as_its_guide_is_good():
     def alignment(names):
         return cosine(forward_gradient([measure(gradient, names, layout)], layout), gradient)
 
-    plain = alignment(propose(PlainSampling(), context(layout), 100))
+    plain = alignment(PlainSampling().propose(context(layout), 100))
     for share in (0.05, 0.3, 0.6):
         guide = share * gradient + np.sqrt(1 - share**2) * across
-        names = propose(TensorFilter(), context(layout, guide=guide), 100)
+        names = TensorFilter().propose(context(layout, guide=guide), 100)
         gains[share] = alignment(names) / plain
     assert plain == pytest.approx(np.sqrt(100 / p), rel=0.25)
     assert 0.8 < gains[0.05] < 1.3
@@ -125,27 +125,26 @@ def test_the_filter_improves_the_estimate_as_far_as_its_guide_is_good():
 def test_the_authors_filter_every_second_round_from_the_second_on(every, filtered):
     rule, given = TensorFilter(every=every), context(guide=guide_of(150))
     for number in range(1, 5):
-        names = propose(rule, replace(given, round_number=number), 3)
+        names = rule.propose(replace(given, round_number=number), 3)
         assert isinstance(names[0], tuple) == (number in filtered)
         if number not in filtered:
             assert names == draw_seeds(7, 3, 3)
 
 
 def test_without_a_guide_nothing_is_filtered():
-    assert propose(TensorFilter(), context(), 3) == draw_seeds(7, 3, 3)
+    assert TensorFilter().propose(context(), 3) == draw_seeds(7, 3, 3)
 
 
 def test_a_tensor_that_the_guide_is_silent_about_is_left_alone():
     guide = guide_of(150)
     guide[LAYOUT.tensors[1].slice] = 0
-    names = propose(TensorFilter(), context(guide=guide), 5)
+    names = TensorFilter().propose(context(guide=guide), 5)
     assert [name[1] for name in names] == draw_seeds(7, 3, 5)
 
 
 @pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
 def test_a_tensor_that_does_not_move_is_left_alone(distribution):
-    names = propose(
-        TensorFilter(),
+    names = TensorFilter().propose(
         context(guide=guide_of(150), support=Support(layers=(1, 1)), distribution=distribution),
         5,
     )
@@ -156,7 +155,7 @@ def test_a_tensor_that_does_not_move_is_left_alone(distribution):
 def test_a_scaled_guide_chooses_the_same_directions():
     """Also where it is as small or as large as float32 allows."""
     guide = guide_of(150)
-    chosen = propose(TensorFilter(), context(guide=guide), 5)
+    chosen = TensorFilter().propose(context(guide=guide), 5)
     for exponent in (-100, 100):
         scaled = guide * np.float32(2.0**exponent)
-        assert propose(TensorFilter(), context(guide=scaled), 5) == chosen
+        assert TensorFilter().propose(context(guide=scaled), 5) == chosen
