@@ -11,6 +11,7 @@ import typer
 from experiments.allocation import run_allocation
 from experiments.catalogue import experiments
 from experiments.contract import RoundResult
+from experiments.convergence import write_tables
 from experiments.execute import execute
 from experiments.memory import run_memory
 from experiments.page import write_page
@@ -29,12 +30,16 @@ MinilmOption = Annotated[
     Path | None, typer.Option(help="Folder of the MiniLM encoder; default: the installed package.")
 ]
 DocsOption = Annotated[Path, typer.Option(help="Where results.md and images/ are written.")]
+TablesOption = Annotated[
+    Path, typer.Option(help="Where the convergence tables of `fwdllm plan` are written.")
+]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Of PyTorch.")]
 
 _ROOT = Path(__file__).parents[1]
 _OUT = _ROOT / "results"
 _DATA = _ROOT.parent / "shared" / "data"
 _DOCS = _ROOT / "docs"
+_TABLES = _ROOT / "toolkit" / "plan" / "tables"
 # Experiments that train nothing, beside those of the catalogue.
 _MEMORY, _ALLOCATION = "memory", "allocation"
 _TRIALS = 200
@@ -105,12 +110,20 @@ def run_all(
 
 
 @app.command()
-def page(quick: QuickOption = False, out: OutOption = _OUT, docs: DocsOption = _DOCS) -> None:
-    """Write results.md and its plots from the finished runs alone."""
+def page(
+    quick: QuickOption = False,
+    out: OutOption = _OUT,
+    docs: DocsOption = _DOCS,
+    tables: TablesOption = _TABLES,
+) -> None:
+    """Write results.md, its plots and the convergence tables from the finished runs alone."""
     store = Store(out, quick)
     found = {one.name: store.result(one) for one in experiments(quick)}
+    finished = [result for result in found.values() if result is not None]
+    if not quick:  # whose counts say nothing
+        write_tables(finished, tables)
     written = write_page(
-        [result for result in found.values() if result is not None],
+        finished,
         store.memory(),
         store.allocation(),
         docs,

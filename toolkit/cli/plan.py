@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
+from android_harness.job import Estimator
 from toolkit.cli.console import out as console
 from toolkit.cli.console import print_json
 from toolkit.cli.options import JsonOption
+from toolkit.plan.own_runs import DEFAULT
 
 if TYPE_CHECKING:
     from toolkit.plan.contract import Figure, MethodPlan, Plan
@@ -20,10 +22,18 @@ if TYPE_CHECKING:
 def plan(
     profiles: Annotated[list[Path], typer.Argument(help="Capability profiles of the fleet.")],
     convergence: Annotated[
-        Path, typer.Option(help="What each method spent in runs: .json or .csv.")
-    ],
+        str,
+        typer.Option(
+            help="What each method spent in runs: a .json or .csv file, or the name of a table of "
+            "this project's own experiments."
+        ),
+    ] = DEFAULT,
     target_accuracy: Annotated[
         float | None, typer.Option(help="One of the table's; the highest when absent.")
+    ] = None,
+    estimator: Annotated[
+        Estimator | None,
+        typer.Option(help="Price all probes as measured by this; else as in the runs."),
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="The benched bundle, for backpropagation's memory.")
@@ -52,13 +62,16 @@ def plan(
     from device_bench.profile import Profile
     from exporters.manifest import Bundle
     from toolkit.plan.backprop import BackpropRule
-    from toolkit.plan.convergence import read_convergence
+    from toolkit.plan.own_runs import find_table
     from toolkit.plan.plan import plan as make
 
+    table_of_runs = find_table(convergence)
+    if estimator is not None:
+        table_of_runs = table_of_runs.priced_as(estimator)
     loaded = None if bundle is None else Bundle(bundle)
     made = make(
         [Profile.read(path) for path in profiles],
-        read_convergence(convergence),
+        table_of_runs,
         now=datetime.now(UTC),
         target_accuracy=target_accuracy,
         manifest=None if loaded is None else loaded.manifest,
@@ -74,6 +87,8 @@ def plan(
         print_json(made.model_dump(mode="json"))
         return
     console.print(table(made))
+    if made.task:
+        console.print(f"counted in runs of {made.model} on {made.task}", highlight=False)
     for line in lines(made):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 

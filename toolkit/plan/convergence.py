@@ -76,6 +76,11 @@ class ConvergenceTable(Contract):
     source: str = ""  # what made the runs, so that they can be repeated
     rows: tuple[ConvergenceRow, ...] = Field(min_length=1)
 
+    def priced_as(self, estimator: Estimator) -> Self:
+        """The table as if all slopes had been measured by this estimator, with equal slopes."""
+        rows = (row.model_copy(update={"estimator": estimator}) for row in self.rows)
+        return self.model_copy(update={"rows": tuple(rows)})
+
     @model_validator(mode="after")
     def _methods_are_of_one_kind(self) -> Self:
         kinds: dict[str, tuple[bool, bool]] = {}

@@ -15,6 +15,7 @@ from exporters.errors import ContractError, FwdllmError
 from toolkit.cli.plan import plan
 from toolkit.plan.contract import Plan
 from toolkit.plan.convergence import ConvergenceRow, ConvergenceTable, read_convergence
+from toolkit.plan.own_runs import table_names
 
 HEADER = "method,target_accuracy,rounds,clients,batch,tokens,probes,bp_steps,bytes_down,bytes_up"
 OURS = "fwdllm,0.85,10,2,4,32,120,,1000,500"
@@ -58,6 +59,32 @@ def test_people_read_the_verdict_and_what_it_rests_on(fleet: list[str], tmp_path
     assert result.exit_code == 0, result.output
     assert "here: " in result.output and "(modelled)" in result.output
     assert "a backpropagation step as 3 forward passes" in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_the_projects_own_runs_are_at_hand(fleet: list[str], name: str) -> None:
+    result = run(*fleet, "--convergence", name, "--estimator", "central", "--json")
+    assert result.exit_code == 0, result.output
+    methods = Plan.model_validate_json(result.stdout).methods
+    assert any(method.backpropagates or method.head_only for method in methods)
+    assert all(method.seconds is not None for method in methods if method.reached)
+
+
+def test_a_table_that_nobody_has_is_named(fleet: list[str]) -> None:
+    result = run(*fleet, "--convergence", "absent")
+    assert isinstance(result.exception, FwdllmError)
+    assert "there is no convergence table absent" in result.exception.message
+
+
+def test_slopes_may_be_priced_by_another_estimator(fleet: list[str], tmp_path: Path) -> None:
+    """The profiles have no tangents: without that, nothing is known of the method."""
+    table = csv_table(tmp_path, f"{HEADER},estimator", f"{OURS},tangent", f"{BP},")
+    seconds = []
+    for option in ((), ("--estimator", "central")):
+        result = run(*fleet, "--convergence", table, "--json", *option)
+        [ours, _] = Plan.model_validate_json(result.stdout).methods
+        seconds.append(ours.seconds)
+    assert seconds[0] is None and seconds[1] is not None
 
 
 def test_csv_and_json_hold_the_same(tmp_path: Path) -> None:
