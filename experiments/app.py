@@ -102,11 +102,12 @@ def run_all(
     data: DataOption = _DATA,
     minilm: MinilmOption = None,
     docs: DocsOption = _DOCS,
+    tables: TablesOption = _TABLES,
     threads: ThreadsOption = 1,
 ) -> None:
     """Run everything that is not finished, then write the page."""
     run([""], quick, out, data, minilm, threads)
-    page(quick, out, docs)
+    page(quick, out, docs, tables)
 
 
 @app.command()

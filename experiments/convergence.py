@@ -11,17 +11,11 @@ from toolkit.plan.convergence import ConvergenceRow, ConvergenceTable
 
 
 def write_tables(results: Sequence[RunResult], folder: Path) -> None:
-    """Writes GROUP.json for each group in which a method backpropagates, and removes others."""
-    tables = {}
+    """Writes GROUP.json for each group in which a method backpropagates."""
     for group in groups([one.experiment for one in results]):
         members = [one for one in results if one.experiment.group == group]
         if any(one.experiment.run.kind == "backprop" for one in members):
-            tables[group] = table_of(members)
-    for old in folder.glob("*.json"):
-        if old.stem not in tables:
-            old.unlink()
-    for group, table in tables.items():
-        table.write(folder / f"{group}.json")
+            table_of(members).write(folder / f"{group}.json")
 
 
 def table_of(results: Sequence[RunResult]) -> ConvergenceTable:

@@ -87,7 +87,7 @@ def _forward(
     on_round: Callable[[RoundResult], None],
 ) -> TrainingResult:
     shelf = ReplicaShelf(ready.model.layout)
-    options = ClientOptions(label_prior=config.label_prior)
+    options = ClientOptions().of_run(config)
     fleet = SimulatedFleet(
         [
             TorchClient(name, ready.model, ready.examples, lines, shelf, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean
 
-from experiments.catalogue import EXACT_HEAD, OURS, PUBLISHED, TARGET, TUNED
+from experiments.catalogue import EXACT_HEAD, MATCHED, OURS, PUBLISHED, TARGET
 from experiments.contract import RunResult
 from experiments.summary import by_method
 
@@ -21,28 +21,37 @@ def _probes(methods: dict[str, list[RunResult]]) -> list[str]:
     ours = methods.get(OURS, [])
     if not ours:
         return []
-    reached = [one for run in ours if (one := _probes_to_target(run)) is not None]
-    if len(reached) < len(ours):
-        return [f"Of {len(ours)} seeds, {len(reached)} reach {TARGET:g} with {OURS}."]
+    reached = sum(one.reaches(TARGET) is not None for one in ours)
+    if reached < len(ours):
+        return [f"Of {len(ours)} seeds, {reached} reach {TARGET:g} with {OURS}."]
+    our_probes, our_examples = _spent(ours)
     said = []
-    for name in (PUBLISHED, TUNED):
+    for name in (PUBLISHED, MATCHED):
         runs = methods.get(name, [])
         if not runs:
             continue
-        theirs = [_probes_to_target(run) for run in runs]
-        never = theirs.count(None)
-        # A run that did not get there would have needed more than it had.
-        spent = mean(
-            sum(one.probes for one in run.rounds) if needed is None else needed
-            for run, needed in zip(runs, theirs, strict=True)
-        )
-        needs = f"at least {spent:,.0f} ({never} of {len(runs)} seeds never did)"
+        never = sum(one.reaches(TARGET) is None for one in runs)
+        probes, examples = _spent(runs)
+        at_least = f" at least ({never} of {len(runs)} seeds never got there)" if never else ""
         said.append(
-            f"To {TARGET:g}, {OURS} takes {mean(reached):,.0f} probes and {name} "
-            f"{needs if never else format(spent, ',.0f')}: {'at most ' * bool(never)}"
-            f"{mean(reached) / spent:.2f} of them."
+            f"To {TARGET:g}, {OURS} takes {our_probes:,.0f} probes ({our_examples:,.0f} example "
+            f"passes), {name}{at_least} {probes:,.0f} ({examples:,.0f}): "
+            f"{'at most ' * bool(never)}{our_probes / probes:.2f} of the probes, "
+            f"{our_examples / examples:.2f} of the example passes."
         )
     return said
+
+
+def _spent(runs: Sequence[RunResult]) -> tuple[float, float]:
+    """Mean probes and example passes to the target.
+
+    A run that did not get there counts with all that it had: it would have needed more.
+    """
+    done = [one.rounds[: (one.reaches(TARGET) or one.rounds[-1].round) + 1] for one in runs]
+    return (
+        mean(sum(one.probes for one in rounds) for rounds in done),
+        mean(sum(one.examples for one in rounds) for rounds in done),
+    )
 
 
 def _beside_the_exact_head(methods: dict[str, list[RunResult]]) -> list[str]:
@@ -68,8 +77,3 @@ def _pairs(mine: Sequence[RunResult], others: Sequence[RunResult]) -> list[tuple
         if one.final_accuracy is not None
         and (other := by_seed.get(one.experiment.problem.seed)) is not None
     ]
-
-
-def _probes_to_target(result: RunResult) -> int | None:
-    until = result.reaches(TARGET)
-    return None if until is None else sum(one.probes for one in result.rounds[: until + 1])

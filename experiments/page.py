@@ -14,7 +14,7 @@ from experiments.phones import Fleet
 from exporters.durable_files import write_atomically
 
 _FLEET = Fleet()
-_ABLATIONS = ("pacing", "sampling", "estimator", "label-prior")
+_ABLATIONS = ("pacing", "sampling", "update", "estimator", "label-prior")
 _TITLES = {
     "minilm-iid": "MiniLM, everything by directions, IID",
     "minilm-dirichlet": "MiniLM, everything by directions, Dirichlet 0.5",
@@ -26,6 +26,7 @@ _TITLES = {
     "head-dirichlet": "MiniLM, the head alone by directions, Dirichlet 0.5",
     "pacing": "Pacing",
     "sampling": "Sampling",
+    "update": "Update",
     "estimator": "Estimator",
     "label-prior": "Label prior, Dirichlet 0.5",
 }

@@ -30,9 +30,11 @@ def comparison(results: Sequence[RunResult], fleet: Fleet) -> str:
         ]
         if reached:
             some = "" if len(reached) == len(runs) else f" ({len(reached)} of {len(runs)} seeds)"
-            rows.append(_row(cells, f"{TARGET:g}{some}", [_spent(*one, fleet) for one in reached]))
+            rows.append(
+                _row(cells, f"{TARGET:g}{some}", [Spent.of(*one, fleet) for one in reached])
+            )
             cells = [""] * len(cells)
-        ends = [_spent(one, one.rounds[-1].round, fleet) for one in runs]
+        ends = [Spent.of(one, one.rounds[-1].round, fleet) for one in runs]
         rows.append(_row(cells, "the end", ends))
     return "\n".join(rows) + "\n"
 
@@ -45,7 +47,7 @@ def ablation(results: Sequence[RunResult], fleet: Fleet) -> str:
     ]
     for method, runs in by_method(results).items():
         finals = [one.final_accuracy for one in runs if one.final_accuracy is not None]
-        spent = [_spent(one, one.rounds[-1].round, fleet) for one in runs]
+        spent = [Spent.of(one, one.rounds[-1].round, fleet) for one in runs]
         rows.append(
             f"| {method} | {len(runs)} | {_spread(finals, 4)} "
             f"| {mean(one.probes for one in spent):,.0f} "
@@ -88,10 +90,6 @@ def memory(result: MemoryResult) -> str:
             f"| {(peak - loaded) / _MEBIBYTE:.0f} |"
         )
     return "\n".join(rows) + "\n"
-
-
-def _spent(result: RunResult, until: int, fleet: Fleet) -> Spent:
-    return Spent.of(result, until, fleet)
 
 
 def _row(first_cells: Sequence[str], until: str, spent: Sequence[Spent]) -> str:

@@ -40,7 +40,6 @@ def test_work_without_directions_is_told_apart(declared, made_result, method, st
 
 
 def test_only_groups_with_a_baseline_get_a_table(tmp_path, declared, made_result):
-    (tmp_path / "gone.json").write_text("{}")
     results = [made_result(one) for one in declared if one.group in ("minilm-iid", "head-iid")]
     changed = [
         one

@@ -26,12 +26,16 @@ def runs(declared, made_result):
 def test_probes_to_the_target_are_compared(runs):
     # 1.5 is past the target in round 3 of 5, 0.86 in the last one; a round has 100 probes.
     said = findings(runs("head-iid", {PUBLISHED: [0.86] * 3, OURS: [1.5, 1.5, 0.86]}))
-    assert said == ["To 0.85, ours takes 367 probes and FwdLLM as published 500: 0.73 of them."]
+    # A round has 1,600 example passes.
+    assert said == [
+        "To 0.85, ours takes 367 probes (5,867 example passes), FwdLLM as published 500 (8,000): "
+        "0.73 of the probes, 0.73 of the example passes."
+    ]
 
 
 def test_a_run_that_never_gets_there_bounds_the_share(runs):
     [said] = findings(runs("head-iid", {PUBLISHED: [0.8, 0.86, 0.8], OURS: [1.5] * 3}))
-    assert said.endswith("at least 500 (2 of 3 seeds never did): at most 0.60 of them.")
+    assert "at least (2 of 3 seeds never got there) 500 (8,000): at most 0.60 of" in said
 
 
 def test_no_share_is_claimed_where_ours_does_not_get_there(runs):

@@ -33,7 +33,9 @@ def plan(
     ] = None,
     estimator: Annotated[
         Estimator | None,
-        typer.Option(help="Price all probes as measured by this; else as in the runs."),
+        typer.Option(
+            help="Price all probes as measured by this, where devices cannot do as the runs did."
+        ),
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="The benched bundle, for backpropagation's memory.")

@@ -145,14 +145,25 @@ def train(
         bool, typer.Option("--guard", help="Stop a run that diverges, and keep its best values.")
     ] = False,
     clip: Annotated[
-        float | None, typer.Option(min=0, help="Private: devices cut each slope to this.")
+        float | None, typer.Option(min=1e-12, help="Private: devices cut each slope to this.")
     ] = None,
     noise: Annotated[
-        float, typer.Option(min=0, help="Private: and add Gaussian noise of this times --clip.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            min=1e-6,
+            show_default="1",
+            help="Private: and add Gaussian noise of this times --clip.",
+        ),
+    ] = None,
     delta: Annotated[
-        float, typer.Option(min=0, max=1, help="Private: the δ at which ε is stated in the end.")
-    ] = 1e-5,
+        float | None,
+        typer.Option(
+            min=1e-300,
+            max=0.999,
+            show_default="1e-5",
+            help="Private: the δ at which ε is stated in the end.",
+        ),
+    ] = None,
     profile: Annotated[
         list[Path] | None,
         typer.Option(
@@ -202,6 +213,8 @@ def train(
             "--partition": superlink and partition != "iid",
             "--head": (target or superlink) and head,
             "--await-clients": not superlink and await_clients > 1,
+            "--noise": clip is None and noise is not None,
+            "--delta": clip is None and delta is not None,
             "--workers": not simulate and workers > 1,
             "--label-prior": label_prior and not label_column,
         }
@@ -217,7 +230,7 @@ def train(
         head=head,
         guard=guard,
         clip=clip,
-        noise=noise,
+        noise=1.0 if noise is None else noise,
     )
     config = TrainingConfig(
         **rules.settings(),
@@ -275,7 +288,7 @@ def train(
             result = over_simulated(
                 request, simulate, workers=workers, lora=lora, profiles=profile or []
             )
-    spent = privacy_spent(config, result.rounds, delta)
+    spent = privacy_spent(config, result.rounds, delta or 1e-5)
     if json:
         print_result_json(result, spent)
         return

@@ -56,8 +56,8 @@ def summary(rounds: Sequence[RoundRecord]) -> Table:
 def privacy_line(spent: PrivacySpent) -> str:
     """One line about what the noise on slopes was worth."""
     return (
-        f"private: ε = {spent.epsilon:.3g} at δ = {spent.delta:g} (modelled) for the client that "
-        f"was asked for the most slopes, {spent.slopes:,}"
+        f"private: ε = {spent.epsilon:.3g} at δ = {spent.delta:g} (modelled, of the logged "
+        f"rounds) for the client that was asked for the most slopes, {spent.slopes:,}"
     )
 
 

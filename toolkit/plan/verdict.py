@@ -22,13 +22,9 @@ def verdicts(methods: Sequence[MethodPlan], target: float, devices: int) -> Iter
     if backward is not None and forward is not None:
         yield _race(backward, forward, target, devices)
     elif backward is not None:
-        yield f"no forward-gradient method of the table reaches {target:g} here; " + (
-            f"{backward.method} does in {duration(_seconds(backward))} (modelled)"
-        )
+        yield _alone(backward, "forward-gradient", target)
     elif forward is not None:
-        yield f"no backpropagation method of the table reaches {target:g} here; " + (
-            f"{forward.method} does in {duration(_seconds(forward))} (modelled)"
-        )
+        yield _alone(forward, "backpropagation", target)
     if head is not None and all(
         _seconds(head) <= _seconds(other) for other in (backward, forward) if other is not None
     ):
@@ -56,6 +52,15 @@ def _obstacles(method: MethodPlan, target: float, devices: int) -> Iterator[str]
         yield f"{method.method} does not fit in the memory of {short} of {devices} devices{needs}"
     if not method.reached:
         yield f"{method.method} did not reach {target:g} in its runs"
+    elif method.seconds is None and not short:
+        yield f"{method.method} cannot be priced here: no profile tells what its work costs"
+
+
+def _alone(method: MethodPlan, other: str, target: float) -> str:
+    return (
+        f"no {other} method of the table that can be priced here reaches {target:g}; "
+        f"{method.method} does in {duration(_seconds(method))} (modelled)"
+    )
 
 
 def _race(backward: MethodPlan, forward: MethodPlan, target: float, devices: int) -> str:

@@ -79,6 +79,18 @@ def epsilon(multiplier: float, participation: Participation, delta: float) -> fl
     return float(accountant.get_epsilon(delta))
 
 
+def epsilon_of_slopes(multiplier: float, slopes: int, delta: float) -> float:
+    """ε at δ of a client that releases this many slopes in all, over whatever rounds.
+
+    Gaussian mechanisms of one multiplier compose to the one that releases everything at once.
+
+    Raises:
+        TrainingError: a number is out of its range.
+    """
+    at_once = Participation(rounds=1, slopes=max(1, slopes), cohort=1, population=1)
+    return epsilon(multiplier, at_once, delta) if slopes else 0.0
+
+
 def multiplier_for(target: float, participation: Participation, delta: float) -> float:
     """The smallest noise multiplier, to 0.1 %, that keeps ε at or below `target`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from toolkit.protocol.update import ReplicaState, Values
 from toolkit.simulation.errors import SimulationError
 from toolkit.simulation.replicas import Replica, ReplicaShelf
 from toolkit.simulation.torch_model import Batch, Prepared, TorchModel
+from toolkit.training.contract import TrainingConfig
 
 # (client, order) -> modelled seconds from the order to its answer.
 SecondsModel = Callable[[str, Order], float]
@@ -44,6 +45,16 @@ class ClientOptions:
     label_prior: float = 0.0
     privacy: SlopeNoise | None = None
     secret: bytes = b""
+
+    def of_run(self, config: TrainingConfig) -> ClientOptions:
+        """With what a run's configuration decides."""
+        return replace(
+            self,
+            label_prior=config.label_prior,
+            privacy=config.privacy,
+            # No secret: who runs a simulation has the data, and wants the same run again.
+            secret=str(config.seed).encode(),
+        )
 
 
 class TorchClient:

@@ -19,7 +19,6 @@ class PopulationFactory:
 
     load: Loader
     config: TrainingConfig
-    run_id: str
     # What a process knows it by: every message brings another copy of this object.
     key: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -30,7 +29,7 @@ class PopulationFactory:
 
     def _clients(self) -> list[MovingClient]:
         loaded = self.load()
-        model, population = loaded.model, loaded.population.of_run(self.config, self.run_id)
+        model, population = loaded.model, loaded.population.of_run(self.config)
         learnt = model.prepare(population.learnt, population.cache)
         replicas = ReplicaShelf(model.layout)
         names = client_names(len(population.lines))

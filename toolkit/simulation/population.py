@@ -26,16 +26,9 @@ class Population:
     options: ClientOptions = field(default_factory=ClientOptions)
     cache: CachePolicy = field(default_factory=CachePolicy)
 
-    def of_run(self, config: TrainingConfig, run_id: str) -> Population:
+    def of_run(self, config: TrainingConfig) -> Population:
         """The clients as a run's configuration wants them."""
-        options = replace(
-            self.options,
-            privacy=config.privacy,
-            # Nobody is protected from: whoever runs a simulation has all of its data.
-            secret=run_id.encode(),
-            label_prior=config.label_prior,
-        )
-        return replace(self, options=options)
+        return replace(self, options=self.options.of_run(config))
 
 
 def client_names(clients: int) -> list[str]:

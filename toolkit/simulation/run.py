@@ -58,9 +58,10 @@ def simulate_in_processes(
     workers: int,
     on_round: Callable[[RoundRecord], None] | None = None,
 ) -> TrainingResult:
-    """The same in worker processes of Flower's simulation engine; it ends with the same values.
+    """The same in worker processes of Flower's simulation engine.
 
-    Each worker loads a model and keeps cached states of its own.
+    Each worker loads a model, keeps cached states of its own and computes in one thread: where
+    PyTorch does so here too, the run ends with the same values to the bit, and else to rounding.
 
     Raises:
         TrainingError: the run cannot start or continue, or the engine did not start.
@@ -69,7 +70,7 @@ def simulate_in_processes(
     loaded = load()
 
     def fleet(description: RunDescription, book: SeedBook) -> AbstractContextManager[Fleet]:
-        factory = PopulationFactory(load, description.config, description.run_id)
+        factory = PopulationFactory(load, description.config)
         number = len(loaded.population.lines)
         return simulated_flower_fleet(factory, number, book=book, cpus=workers)
 
@@ -114,7 +115,7 @@ def _clients(
     model: TorchModel, population: Population, description: RunDescription
 ) -> list[TorchClient]:
     """Those that have a share in the run."""
-    population = population.of_run(description.config, description.run_id)
+    population = population.of_run(description.config)
     learnt = model.prepare(population.learnt, population.cache)
     replicas = ReplicaShelf(model.layout)
     taking_part = {share.client for share in description.shares}

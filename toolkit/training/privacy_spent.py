@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 
 from exporters.contract import Part
-from toolkit.privacy.accountant import Participation, epsilon
+from toolkit.privacy.accountant import epsilon_of_slopes
 from toolkit.training.contract import RoundRecord, TrainingConfig
 
 
 class PrivacySpent(Part):
     """(ε, δ) of the client that was asked for the most slopes, `slopes` in the whole run.
 
-    It is an upper bound, against somebody who sees which clients take part; the unit and the
-    assumptions are those of `toolkit.privacy.accountant`. Every slope that was asked for counts,
-    whether its answer arrived or not, but not those of a round that a crash cut short and that
-    was then divided otherwise.
+    It is an upper bound for the rounds of the log, against somebody who sees which clients take
+    part; the unit and the assumptions are those of `toolkit.privacy.accountant`. Every slope that
+    was asked for counts, whether its answer arrived or not. A round that a crash cut short counts
+    once, as it was repeated: where other clients were there by then, what it first asked for is
+    not in the log.
     """
 
     epsilon: float
@@ -38,8 +39,8 @@ def privacy_spent(
     for record in rounds:
         asked.update(record.slopes_asked)
     slopes = max(asked.values(), default=0)
-    # Gaussian mechanisms of one multiplier compose to the one that releases all slopes at once.
-    once = Participation(rounds=min(1, slopes), slopes=max(1, slopes), cohort=1, population=1)
     return PrivacySpent(
-        epsilon=epsilon(config.privacy.multiplier, once, delta), delta=delta, slopes=slopes
+        epsilon=epsilon_of_slopes(config.privacy.multiplier, slopes, delta),
+        delta=delta,
+        slopes=slopes,
     )

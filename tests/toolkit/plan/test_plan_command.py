@@ -82,8 +82,10 @@ def test_slopes_may_be_priced_by_another_estimator(fleet: list[str], tmp_path: P
     seconds = []
     for option in ((), ("--estimator", "central")):
         result = run(*fleet, "--convergence", table, "--json", *option)
-        [ours, _] = Plan.model_validate_json(result.stdout).methods
-        seconds.append(ours.seconds)
+        made = Plan.model_validate_json(result.stdout)
+        seconds.append(made.methods[0].seconds)
+        said = any("fwdllm cannot be priced here" in text for text in made.verdicts)
+        assert said == (not option)
     assert seconds[0] is None and seconds[1] is not None
 
 

@@ -33,10 +33,8 @@ ORDER = Order(
 
 
 def answer(**more: Any) -> Answer:
-    given = {"along_slope": None, "head_gradient": None} | more
-    return Answer(
-        3, 0, "a" * 64, np.ones(3, np.float32), 1.5, seconds=1.0, values_from="held", **given
-    )
+    given = {"slopes": np.ones(3, np.float32), "along_slope": None, "head_gradient": None} | more
+    return Answer(3, 0, "a" * 64, loss=1.5, seconds=1.0, values_from="held", **given)
 
 
 def noise_of(protection: Protection, order: Order) -> list[float]:
@@ -74,6 +72,23 @@ def test_a_repeated_order_gets_the_same_answer() -> None:
 def test_any_other_order_gets_noise_of_its_own(changes: dict[str, Any]) -> None:
     other = dataclasses.replace(ORDER, **changes)
     assert not set(noise_of(PROTECTION, ORDER)) & set(noise_of(PROTECTION, other))
+
+
+def test_other_slopes_get_noise_of_their_own() -> None:
+    """The order says nothing of the momentum, the loss or the data: the slopes know of them all."""
+    other = answer(slopes=np.array([1, 1, 2], np.float32))
+    noise = PROTECTION.of(answer(), ORDER).slopes - 1, PROTECTION.of(other, ORDER).slopes - 1
+    assert not set(noise[0].tolist()) & set(noise[1].tolist())
+
+
+def test_noise_of_another_size_is_not_the_same_draw_scaled() -> None:
+    """Else two sizes would make two equations of a slope and its noise."""
+    small, large = (
+        dataclasses.replace(PROTECTION, noise=SlopeNoise(clip=clip, multiplier=1.0))
+        for clip in (2.0, 4.0)
+    )
+    drawn = [(np.array(noise_of(each, ORDER)) - 1) / each.noise.clip for each in (small, large)]
+    assert drawn[0] != pytest.approx(drawn[1], abs=1e-3)
 
 
 @pytest.mark.parametrize(
