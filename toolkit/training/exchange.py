@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from android_harness.job import Estimator
@@ -127,12 +127,20 @@ class Exchange:
         return late
 
     def gather(
-        self, round_number: int, increment: int, asks: Mapping[str, Ask], state: ReplicaState
+        self,
+        round_number: int,
+        increment: int,
+        asks: Mapping[str, Ask],
+        state: ReplicaState,
+        enough: Callable[[Collection[str]], bool],
     ) -> Gathered:
         """Sends the asks and waits for their answers until the deadline.
 
         `state` is that of version `round_number` - 1. A client whose replica turns out not to be
         the server's is sent a snapshot once.
+
+        Args:
+            enough: whether these clients' answers will do, without those of the others.
         """
         sha256 = values_sha256(state.values)
 
@@ -155,7 +163,11 @@ class Exchange:
         self._send({client: order(client, self._sync(client, state)) for client in asks})
         deadline = None if self._deadline_s is None else self._clock() + self._deadline_s
         current = _Increment(round_number, increment, waiting=dict.fromkeys(asks))
+        missed = _LATE
         while current.waiting:
+            if enough(current.answers.keys()):
+                missed = _SPARE
+                break
             left = None if deadline is None else max(0.0, deadline - self._clock())
             replies = self._fleet.receive(left)
             if not replies:
@@ -163,7 +175,7 @@ class Exchange:
             for client in self._take(replies, current):
                 self._send({client: order(client, Snapshot(state))})
         current.lost += [
-            _lost((client, round_number, increment), _LATE) for client in current.waiting
+            _lost((client, round_number, increment), missed) for client in current.waiting
         ]
         return Gathered(
             answers=tuple(current.answers[client] for client in asks if client in current.answers),
@@ -245,6 +257,7 @@ class Exchange:
 
 
 _LATE = "no answer before the deadline"
+_SPARE = "not waited for: the others' probes were enough"
 _RETURN_S = 60.0
 _POLL_S = 0.2
 

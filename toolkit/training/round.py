@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 
@@ -98,7 +98,8 @@ class Round:
         """
         counts = self._first_probes()
         for increment in count():
-            self._probe(self._probe_asks(counts, first=increment == 0))
+            enough = self._enough if increment == 0 else _never
+            self._probe(self._probe_asks(counts, first=increment == 0), enough)
             if not self._outcome.measurements:
                 raise self._nobody()
             planned = self._plan()
@@ -120,6 +121,18 @@ class Round:
             }
         recruits = self._recruit(wanted)
         return divide(self._config.probes, {client: self._shares[client] for client in recruits})
+
+    def _enough(self, answered: Collection[str]) -> bool:
+        """Whether these clients' shares are what the round wanted.
+
+        Together the shares may be more: an allocation hands out spare probes for those that are
+        away or late.
+        """
+        if self._config.clients is not None:
+            return False
+        shares = [self._shares[client] for client in answered]
+        worth = math.fsum(share.probes * share.weight for share in shares)
+        return worth >= self._config.probes * (1 - 1e-9)
 
     def _more_probes(self, probes: int) -> dict[str, int]:
         """By clients that were not asked yet, as many as it takes; without any, by all asked."""
@@ -184,26 +197,29 @@ class Round:
         increment = self._orders_sent
         asks = {client: Ask(self._batch(client, increment), along=along) for client in there}
         # The slopes that the proposal was made of are settled: only these are judged here.
-        kept = self._without_huge(self._gather(asks))
+        kept = self._without_huge(self._gather(asks, _never))
         self._outcome.along += [_along_slope(one) for one in kept]
         return [one.slope for one in self._outcome.along if one.increment == increment]
 
-    def _gather(self, asks: Mapping[str, Ask]) -> Sequence[Answered]:
+    def _gather(
+        self, asks: Mapping[str, Ask], enough: Callable[[Collection[str]], bool]
+    ) -> Sequence[Answered]:
         """Sends asks as the round's next increment."""
         increment = self._orders_sent
         self._orders_sent += 1
         for client, ask in asks.items():
             self._outcome.slopes_asked[client] += ask.slopes
-        gathered = self._exchange.gather(self._number, increment, asks, self._state.replica)
+        replica = self._state.replica
+        gathered = self._exchange.gather(self._number, increment, asks, replica, enough)
         self._outcome.lost += gathered.lost
         return gathered.answers
 
-    def _probe(self, asks: Mapping[str, Ask]) -> None:
+    def _probe(self, asks: Mapping[str, Ask], enough: Callable[[Collection[str]], bool]) -> None:
         """Adds the answers, and late ones: before an update is proposed, and not after.
 
         A slope along an update that is no longer proposed says nothing.
         """
-        answers = self._gather(asks)
+        answers = self._gather(asks, enough)
         late = [one for one in self._exchange.take_late() if one.order.probes is not None]
         self._answered = self._without_huge([*self._answered, *answers, *late])
         current = [one for one in self._answered if one.order.round_number == self._number]
@@ -321,6 +337,10 @@ class Round:
             if diverged
             else "mend the devices and run the same command again: it continues here",
         )
+
+
+def _never(_: Collection[str]) -> bool:
+    return False
 
 
 def staleness_weight(rounds: int) -> float:

@@ -59,11 +59,19 @@ def run(clients, tmp_path):
     """Runs a few rounds; keywords change the configuration."""
 
     def start(
-        *, out="run", fleet=None, on_round=None, names=NAMES, evaluator=_EVALUATOR, **settings
+        *,
+        out="run",
+        fleet=None,
+        on_round=None,
+        names=NAMES,
+        evaluator=_EVALUATOR,
+        spare=0,
+        **settings,
     ):
         settings = {"rounds": 4, "probes": 20, "batch": 3, "evaluate_every": 1} | settings
         config = TrainingConfig(**settings)
         fleet = fleet or QuadraticFleet(clients)
+        handed_out = config.model_copy(update={"probes": config.probes + spare})
         folder = RunFolder(tmp_path / out)
         begin_or_continue(
             folder,
@@ -71,7 +79,7 @@ def run(clients, tmp_path):
             layout=LAYOUT,
             initial=INITIAL,
             config=config,
-            shares=shares_of(equal_parts(names, config, LAYOUT), fleet.members()),
+            shares=shares_of(equal_parts(names, handed_out, LAYOUT), fleet.members()),
         )
         return run_on_fleet(fleet, folder, evaluator=evaluator, on_round=on_round)
 
@@ -226,6 +234,21 @@ def test_a_silent_client_is_lost_and_the_round_goes_on(run, clients):
         assert [one.client for one in record.lost] == ["c"]
         assert "deadline" in record.lost[0].reason
         assert record.probes == 16
+
+
+def test_spare_probes_shorten_a_round(run, clients, tmp_path):
+    """25 are handed out, 20 are wanted: one of the five clients need not be waited for."""
+    result = run(fleet=QuadraticFleet(clients, late={"c"}), spare=5)
+    for record in result.rounds[1:]:
+        assert record.probes == 20
+        lost = [one for one in record.lost if "enough" in one.reason]
+        assert [one.client for one in lost] == ["c"]
+    assert replay(tmp_path / "run").tobytes() == result.values.tobytes()
+
+
+def test_without_a_straggler_spare_probes_count_too(run, clients):
+    result = run(fleet=QuadraticFleet(clients), spare=5)
+    assert {record.probes for record in result.rounds[1:]} == {25}
 
 
 def test_late_slopes_count_less_within_the_bound(run, clients, tmp_path):
