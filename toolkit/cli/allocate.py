@@ -14,10 +14,11 @@ from toolkit.allocation.contract import Allocation, DeviceAllocation
 from toolkit.cli.console import out as console
 from toolkit.cli.console import print_json
 from toolkit.cli.options import JsonOption, integers
+from toolkit.cli.profiles import PROFILES_HELP, read_profiles
 
 
 def allocate(
-    profiles: Annotated[list[Path], typer.Argument(help="Capability profiles.")],
+    profiles: Annotated[list[str], typer.Argument(help=PROFILES_HELP)],
     probes: Annotated[
         int, typer.Option(min=1, max=10**12, help="Probes of the round, over all devices.")
     ],
@@ -71,14 +72,13 @@ def allocate(
     json: JsonOption = False,
 ) -> None:
     """Divide probes over devices so that the last one is done as early as possible."""
-    from device_bench.profile import Profile
     from toolkit.allocation.allocate import allocate as divide
     from toolkit.allocation.limits import Batches, Floor, Limits
 
     if (batches is None) != (noise_scale is None):
         raise typer.BadParameter("--batches and --noise-scale belong together")
     allocation = divide(
-        [Profile.read(path) for path in profiles],
+        read_profiles(profiles),
         probes=probes,
         batch=batch,
         tokens=tokens,

@@ -13,6 +13,7 @@ from android_harness.job import Estimator
 from toolkit.cli.console import out as console
 from toolkit.cli.console import print_json
 from toolkit.cli.options import JsonOption
+from toolkit.cli.profiles import PROFILES_HELP, read_profiles
 from toolkit.plan.own_runs import DEFAULT
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def plan(
-    profiles: Annotated[list[Path], typer.Argument(help="Capability profiles of the fleet.")],
+    profiles: Annotated[list[str], typer.Argument(help=PROFILES_HELP)],
     convergence: Annotated[
         str,
         typer.Option(
@@ -61,7 +62,6 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Compare methods for a fleet: time, energy, memory and bytes to a target accuracy."""
-    from device_bench.profile import Profile
     from exporters.manifest import Bundle
     from toolkit.plan.backprop import BackpropRule
     from toolkit.plan.own_runs import find_table
@@ -72,7 +72,7 @@ def plan(
         table_of_runs = table_of_runs.priced_as(estimator)
     loaded = None if bundle is None else Bundle(bundle)
     made = make(
-        [Profile.read(path) for path in profiles],
+        read_profiles(profiles),
         table_of_runs,
         now=datetime.now(UTC),
         target_accuracy=target_accuracy,

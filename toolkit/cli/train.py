@@ -165,10 +165,10 @@ def train(
         ),
     ] = None,
     profile: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="Capability profiles to divide the probes by; else equal shares. With --simulate: "
-            "how long the clients would take."
+            help="Capability profiles to divide the probes by, HOST=FILE with --superlink; else "
+            "equal shares. With --simulate: how long the clients would take."
         ),
     ] = None,
     allocation: Annotated[
@@ -208,8 +208,7 @@ def train(
         raise typer.BadParameter("give one of --target, --superlink and --simulate")
     _refuse_unused(
         {
-            "--profile": superlink and profile,
-            "--allocation": (superlink or simulate) and allocation,
+            "--allocation": simulate and allocation,
             "--partition": superlink and partition != "iid",
             "--head": (target or superlink) and head,
             "--await-clients": not superlink and await_clients > 1,
@@ -277,7 +276,14 @@ def train(
                 request, target, profiles=profile or [], allocation=allocation, quiet=json
             )
         elif superlink:
-            result = over_hosts(request, superlink, await_clients=await_clients)
+            result = over_hosts(
+                request,
+                superlink,
+                await_clients=await_clients,
+                profiles=profile or [],
+                allocation=allocation,
+                quiet=json,
+            )
         else:
             assert simulate is not None
             lora = EncoderLora(
@@ -286,7 +292,11 @@ def train(
                 targets=tuple(names(lora_targets)) if lora_targets else None,
             )
             result = over_simulated(
-                request, simulate, workers=workers, lora=lora, profiles=profile or []
+                request,
+                simulate,
+                workers=workers,
+                lora=lora,
+                profiles=[Path(each) for each in profile or []],
             )
     spent = privacy_spent(config, result.rounds, delta or 1e-5)
     if json:

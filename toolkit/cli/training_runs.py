@@ -17,6 +17,7 @@ from toolkit.allocation.contract import Allocation
 from toolkit.cli.allocate import table as allocation_table
 from toolkit.cli.console import OnProgress, err
 from toolkit.cli.fleet import installed
+from toolkit.cli.profiles import read_profiles
 from toolkit.data.partition import Partition
 from toolkit.data.source import DataSource
 from toolkit.data.task import Task, TextSource, load_task
@@ -89,7 +90,7 @@ def over_devices(
     request: RunRequest,
     targets: Sequence[str],
     *,
-    profiles: Sequence[Path],
+    profiles: Sequence[str],
     allocation: Path | None,
     quiet: bool,
 ) -> TrainingResult:
@@ -97,15 +98,7 @@ def over_devices(
     bundle = Bundle(request.model)
     task = request.data.task(bundle, request.config.seed)
     config = request.config_for(bundle, task)
-    allocated = None
-    # A run that continues keeps its shares, also when its profiles have expired since.
-    if not RunFolder(request.out).exists():
-        if allocation is not None:
-            allocated = Allocation.read(allocation)
-        elif profiles:
-            allocated = _allocated(profiles, config, request.data.max_tokens)
-    if allocated is not None and not quiet:
-        err.print(allocation_table(allocated))
+    allocated = _allocation(request, profiles, allocation, quiet=quiet)
     with ExitStack() as stack:
         runners = [
             stack.enter_context(installed(spec, bundle, request.on_progress)) for spec in targets
@@ -127,10 +120,19 @@ def over_devices(
         )
 
 
-def over_hosts(request: RunRequest, superlink: Path, *, await_clients: int) -> TrainingResult:
+def over_hosts(
+    request: RunRequest,
+    superlink: Path,
+    *,
+    await_clients: int,
+    profiles: Sequence[str],
+    allocation: Path | None,
+    quiet: bool,
+) -> TrainingResult:
     """The phones of the hosts that are connected to a SuperLink; rows here are held out."""
     bundle = Bundle(request.model)
     task = request.data.task(bundle, request.config.seed)
+    allocated = _allocation(request, profiles, allocation, quiet=quiet)
     with installed("local", bundle, request.on_progress) as evaluator:
         return train_over_hosts(
             superlink,
@@ -141,6 +143,7 @@ def over_hosts(request: RunRequest, superlink: Path, *, await_clients: int) -> T
             config=request.config_for(bundle, task),
             out=request.out,
             await_clients=await_clients,
+            allocation=allocated,
             evaluator=evaluator,
             on_round=request.on_round,
         )
@@ -181,12 +184,29 @@ def over_simulated(
     return simulate(load(), config, request.out, on_round=request.on_round)
 
 
-def _allocated(paths: Sequence[Path], config: TrainingConfig, tokens: int) -> Allocation:
+def _allocation(
+    request: RunRequest, profiles: Sequence[str], path: Path | None, *, quiet: bool
+) -> Allocation | None:
+    """The run's division of probes over devices, which is shown; None: equal shares.
+
+    A run that continues keeps its shares, also when its profiles have expired since.
+    """
+    if RunFolder(request.out).exists() or not (path or profiles):
+        return None
+    if path is not None:
+        allocated = Allocation.read(path)
+    else:
+        allocated = _allocated(read_profiles(profiles), request.config, request.data.max_tokens)
+    if not quiet:
+        err.print(allocation_table(allocated))
+    return allocated
+
+
+def _allocated(profiles: Sequence[Profile], config: TrainingConfig, tokens: int) -> Allocation:
     """The division of the run's probes by the profiles.
 
     Each device may use any number of directions at once that was measured.
     """
-    profiles = [Profile.read(path) for path in paths]
     measured = {
         arm.directions_per_pass
         for profile in profiles

@@ -11,6 +11,7 @@ from android_harness.examples import examples_text
 from exporters.durable_files import write_atomically
 from exporters.gguf.adapter import read_adapter_values
 from exporters.manifest import Bundle
+from toolkit.allocation.contract import Allocation
 from toolkit.clients.device_client import ProbeRunner
 from toolkit.data.task import Task
 from toolkit.federation.flower_fleet import FlowerTimes
@@ -23,7 +24,7 @@ from toolkit.training.outputs import write_outputs
 from toolkit.training.run_folder import RunFolder
 from toolkit.training.run_on_fleet import TrainingResult, run_on_fleet
 from toolkit.training.setup import begin_or_continue, text_sha256
-from toolkit.training.shares import equal_parts, parts_of_run, shares_of
+from toolkit.training.shares import allocated_parts, equal_parts, parts_of_run, shares_of
 
 _JOIN_TIMEOUT_S = 3600.0
 # Of an order beyond the work itself: files to the phone, patience, lost messages.
@@ -41,6 +42,7 @@ def train_over_hosts(
     out: Path,
     await_clients: int,
     evaluator: ProbeRunner,
+    allocation: Allocation | None = None,
     on_round: Callable[[RoundRecord], None] | None = None,
 ) -> TrainingResult:
     """Trains the bundle's LoRA values over the hosts' devices, into the RUN folder `out`.
@@ -52,6 +54,8 @@ def train_over_hosts(
     Args:
         superlink: the folder of a SuperLink that runs on this machine.
         await_clients: how many must have joined before the first round.
+        allocation: the probes of each client, by its name HOST/TARGET; None: equal shares. A run
+            that continues keeps the shares that it began with.
 
     Raises:
         TrainingError: the SuperLink does not run, too few clients joined, or the run cannot start
@@ -82,7 +86,12 @@ def train_over_hosts(
     with superlink_fleet(superlink, settings=settings, book=book, times=times) as fleet:
         joined = fleet.await_members(wanted, _JOIN_TIMEOUT_S)
         names = sorted(joined)
-        parts = parts_of_run(begun, names) if begun else equal_parts(names, config, manifest.lora)
+        if begun:
+            parts = parts_of_run(begun, names)
+        elif allocation is not None:
+            parts = allocated_parts(names, config, bundle, allocation)
+        else:
+            parts = equal_parts(names, config, manifest.lora)
         begin_or_continue(
             folder,
             run_id=run_id,

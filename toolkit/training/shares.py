@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exporters.lora.support import ParameterLayout, Support
+from exporters.manifest import Bundle
 from toolkit.allocation.contract import Allocation
 from toolkit.errors import TrainingError
 from toolkit.training.contract import RunDescription, Share, TrainingConfig
@@ -58,17 +59,19 @@ def equal_parts(
 
 
 def allocated_parts(
-    clients: Sequence[str],
-    config: TrainingConfig,
-    layout: ParameterLayout,
-    allocation: Allocation,
+    clients: Sequence[str], config: TrainingConfig, bundle: Bundle, allocation: Allocation
 ) -> dict[str, Part]:
     """The parts that the allocation gives, without the clients that it gives no probes.
 
     Raises:
-        TrainingError: the allocation is for other probes or clients.
+        TrainingError: the allocation is for another bundle, other probes or clients.
     """
-    equal_parts(clients, config, layout)  # refuses what no run can begin with
+    if allocation.bundle_sha256 != bundle.sha256:
+        raise TrainingError(
+            "the allocation was made from profiles of another bundle",
+            remedy="measure the devices with this bundle",
+        )
+    equal_parts(clients, config, bundle.manifest.lora)  # refuses what no run can begin with
     allocated = {device.target: device for device in allocation.devices if device.probes}
     absent = sorted(set(allocated) - set(clients))
     if absent:

@@ -73,7 +73,7 @@ def train(
         DataError: the data do not suffice.
         DeviceError: the evaluation failed.
     """
-    _check(bundle, data, config, allocation)
+    _check(bundle, data, config)
     folder = RunFolder(out)
     parts = _parts(folder, runners, config, bundle, allocation)
     own = _divided(folder, data, list(parts), config.seed)
@@ -142,14 +142,7 @@ class _Examples:
         return examples_text(self.examples)
 
 
-def _check(
-    bundle: Bundle, data: TrainingData, config: TrainingConfig, allocation: Allocation | None
-) -> None:
-    if allocation is not None and allocation.bundle_sha256 != bundle.sha256:
-        raise TrainingError(
-            "the allocation was made from profiles of another bundle",
-            remedy="measure the devices with this bundle",
-        )
+def _check(bundle: Bundle, data: TrainingData, config: TrainingConfig) -> None:
     if config.head is not None:
         raise TrainingError(
             "the native runner has no classification head",
@@ -184,7 +177,7 @@ def _parts(
     if folder.exists():
         return parts_of_run(folder.description(), clients)
     if allocation is not None:
-        return allocated_parts(clients, config, bundle.manifest.lora, allocation)
+        return allocated_parts(clients, config, bundle, allocation)
     return equal_parts(clients, config, bundle.manifest.lora)
 
 

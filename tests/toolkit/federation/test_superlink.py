@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from processes import HERE, Processes, wait_until
 from tiny_client import TinyServer, slopes
 
 from toolkit.errors import TrainingError
@@ -25,72 +25,7 @@ from toolkit.federation.superlink import run_superlink
 from toolkit.federation.superlink_fleet import superlink_fleet
 from toolkit.protocol.order import Answer, Failure, Order
 
-HERE = Path(__file__).parent
 TIMES = FlowerTimes(patience_s=5.0, deadline_s=15.0)
-
-
-class Processes:
-    """Processes of a test with their logs; all of them end with it."""
-
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self, name: str, script: str, *arguments: object) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(HERE / script), *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": str(HERE.parents[2]), "OMP_NUM_THREADS": "1"}
-        with (self._logs / f"{name}.log").open("wb") as log:
-            process = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=subprocess.STDOUT
-            )
-        self._running.append(process)
-        return process
-
-    def log(self, name: str) -> str:
-        return (self._logs / f"{name}.log").read_text()
-
-    def end(self) -> None:
-        for process in self._running:
-            if process.poll() is None:
-                process.terminate()
-        for process in self._running:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-@pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    processes = Processes(tmp_path)
-    try:
-        yield processes
-    finally:
-        processes.end()
-
-
-@pytest.fixture
-def link(tmp_path: Path, processes: Processes) -> LinkFolder:
-    """A running SuperLink that knows the hosts a, b and c."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    create_link_folder(
-        tmp_path / "link", address=address, listen="127.0.0.1", hosts=["a", "b", "c"]
-    )
-    folder = LinkFolder(tmp_path / "link")
-    process = processes.start("link", "link_process.py", folder.path)
-    wait_until(lambda: folder.running_file.exists() or process.poll() is not None)
-    assert process.poll() is None, processes.log("link")
-    return folder
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
-    until = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def collect(fleet: FlowerFleet, count: int) -> dict[str, Answer | Failure]:
