@@ -11,6 +11,7 @@ from exporters.errors import FwdllmError
 from toolkit.cli import (
     allocate,
     bench,
+    convergence,
     demo,
     devices,
     doctor,
@@ -42,6 +43,7 @@ app.command("profile")(profile.profile)
 app.command("allocate")(allocate.allocate)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
+app.command("convergence")(convergence.convergence)
 app.add_typer(superlink.app, name="superlink")
 app.command("supernode")(supernode.supernode)
 app.command("report")(report.report)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from android_harness.job import Estimator
-from toolkit.cli.console import err, progress_bars
+from toolkit.cli.console import err, print_json, progress_bars
 from toolkit.cli.console import out as console
 from toolkit.cli.options import JsonOption, TimeoutOption, names
-from toolkit.cli.training_config import RuleOptions
+from toolkit.cli.training_config import Baseline, RuleOptions
 from toolkit.cli.training_output import (
+    baseline_summary,
     print_result_json,
     privacy_line,
     round_line,
@@ -86,6 +87,14 @@ def train(
         str,
         typer.Option(help="Of the rows: iid, user:COLUMN, dirichlet:ALPHA or quantity:ALPHA."),
     ] = "iid",
+    baseline: Annotated[
+        Baseline | None,
+        typer.Option(
+            help="With --simulate, instead of forward gradients: backpropagation, whose clients "
+            "train for themselves (fedavg) or send the gradient of one batch (fedsgd)."
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(min=1e-9, help="Of the baseline's Adam.")] = 0.005,
     method: Annotated[
         Method, typer.Option(help="Settings to start from; the options below change them.")
     ] = "default",
@@ -191,6 +200,7 @@ def train(
     from toolkit.cli.training_runs import (
         DataOptions,
         RunRequest,
+        over_baseline,
         over_devices,
         over_hosts,
         over_simulated,
@@ -247,6 +257,23 @@ def train(
         staleness=staleness,
         evaluate_every=evaluate_every,
     )
+    if baseline is not None:
+        _refuse_unused(
+            {
+                "--pacing": pacing,
+                "--sampling": sampling,
+                "--update": update,
+                "--aggregation": aggregation,
+                "--head": head,
+                "--estimator": estimator,
+                "--guard": guard,
+                "--clip": clip,
+                "--label-prior": label_prior,
+                "--profile": profile,
+                "--workers": workers > 1,
+                "a target or SuperLink": not simulate,
+            }
+        )
     divided = parse_partition(partition)
     options = DataOptions(
         source=TextSource(
@@ -271,6 +298,11 @@ def train(
                 err.print(round_line(record), highlight=False)
 
         request = RunRequest(model, options, config, layers, out, on_round, on_progress)
+        lora = EncoderLora(
+            rank=lora_rank,
+            alpha=lora_alpha,
+            targets=tuple(names(lora_targets)) if lora_targets else None,
+        )
         if target:
             result = over_devices(
                 request, target, profiles=profile or [], allocation=allocation, quiet=json
@@ -284,13 +316,16 @@ def train(
                 allocation=allocation,
                 quiet=json,
             )
+        elif baseline is not None:
+            assert simulate is not None
+            run = over_baseline(request, simulate, lora=lora, kind=baseline, rate=rate, quiet=json)
+            if json:
+                print_json(run.model_dump(mode="json"))
+            else:
+                console.print(baseline_summary(run.rounds))
+            return
         else:
             assert simulate is not None
-            lora = EncoderLora(
-                rank=lora_rank,
-                alpha=lora_alpha,
-                targets=tuple(names(lora_targets)) if lora_targets else None,
-            )
             result = over_simulated(
                 request,
                 simulate,

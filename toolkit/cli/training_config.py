@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from android_harness.job import Estimator
 from toolkit.cli.rules import rule
 from toolkit.training.methods import Method, settings_of
+
+Baseline = Literal["fedavg", "fedsgd"]
 
 
 @dataclass(frozen=True)

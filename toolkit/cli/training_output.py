@@ -11,6 +11,7 @@ from rich.table import Table
 from toolkit.cli.console import print_json
 
 if TYPE_CHECKING:
+    from toolkit.backprop.contract import BackpropRound
     from toolkit.training.contract import RoundRecord
     from toolkit.training.privacy_spent import PrivacySpent
     from toolkit.training.run_on_fleet import TrainingResult
@@ -18,13 +19,7 @@ if TYPE_CHECKING:
 
 def round_line(record: RoundRecord) -> str:
     """One line about a round."""
-    line = f"round {record.round:>4}"
-    if record.loss is not None:
-        line += f"  loss on devices {record.loss:.4f}"
-    if record.evaluation is not None:
-        line += f"  held out {record.evaluation.loss:.4f}"
-        if record.evaluation.accuracy is not None:
-            line += f"  accuracy {record.evaluation.accuracy:.3f}"
+    line = outcome_line(record)
     if record.pacing and (len(record.pacing) > 1 or not record.committed):
         line += f"  {record.probes} probes: {escape(record.pacing[-1].reason)}"
     for lost in record.lost:
@@ -47,6 +42,37 @@ def summary(rounds: Sequence[RoundRecord]) -> Table:
             f"{record.evaluation.loss:.4f}",
             "" if accuracy is None else f"{accuracy:.3f}",
             str(sum(other.probes for other in done)),
+            f"{sum(other.bytes_down for other in done):,}",
+            f"{sum(other.bytes_up for other in done):,}",
+        )
+    return table
+
+
+def outcome_line(record: RoundRecord | BackpropRound) -> str:
+    """One line about what a round came to."""
+    line = f"round {record.round:>4}"
+    if record.loss is not None:
+        line += f"  loss on devices {record.loss:.4f}"
+    if record.evaluation is not None:
+        line += f"  held out {record.evaluation.loss:.4f}"
+        if record.evaluation.accuracy is not None:
+            line += f"  accuracy {record.evaluation.accuracy:.3f}"
+    return line
+
+
+def baseline_summary(rounds: Sequence[BackpropRound]) -> Table:
+    """The evaluated rounds of a baseline."""
+    table = Table("round", "held-out loss", "accuracy", "steps so far", "bytes down", "bytes up")
+    for record in rounds:
+        if record.evaluation is None:
+            continue
+        done = rounds[: record.round + 1]
+        accuracy = record.evaluation.accuracy
+        table.add_row(
+            str(record.round),
+            f"{record.evaluation.loss:.4f}",
+            "" if accuracy is None else f"{accuracy:.3f}",
+            str(sum(other.backward_passes for other in done)),
             f"{sum(other.bytes_down for other in done):,}",
             f"{sum(other.bytes_up for other in done):,}",
         )

@@ -14,10 +14,14 @@ from exporters.manifest import Bundle
 from exporters.tokenizer import load_tokenizer
 from toolkit.allocation.allocate import allocate
 from toolkit.allocation.contract import Allocation
+from toolkit.backprop.baseline import BaselineRun, run_baseline
+from toolkit.backprop.contract import Adam, BackpropConfig, BackpropRound, FedAvg, FedSgd
 from toolkit.cli.allocate import table as allocation_table
 from toolkit.cli.console import OnProgress, err
 from toolkit.cli.fleet import installed
 from toolkit.cli.profiles import read_profiles
+from toolkit.cli.training_config import Baseline
+from toolkit.cli.training_output import outcome_line
 from toolkit.data.partition import Partition
 from toolkit.data.source import DataSource
 from toolkit.data.task import Task, TextSource, load_task
@@ -158,6 +162,48 @@ def over_simulated(
     profiles: Sequence[Path],
 ) -> TrainingResult:
     """Clients in PyTorch; with profiles their seconds are those of the devices, modelled."""
+    load, config = _simulated(request, clients, lora, profiles)
+    if workers > 1:
+        return simulate_in_processes(
+            load, config, request.out, workers=workers, on_round=request.on_round
+        )
+    return simulate(load(), config, request.out, on_round=request.on_round)
+
+
+def over_baseline(
+    request: RunRequest,
+    clients: int,
+    *,
+    lora: EncoderLora,
+    kind: Baseline,
+    rate: float,
+    quiet: bool,
+) -> BaselineRun:
+    """Backpropagation over simulated clients."""
+    load, config = _simulated(request, clients, lora, ())
+    optimizer = Adam(rate=rate)
+    backprop = BackpropConfig(
+        rounds=config.rounds,
+        clients=config.clients,
+        batch=config.batch,
+        method=FedAvg(optimizer=optimizer) if kind == "fedavg" else FedSgd(optimizer=optimizer),
+        support=config.support,
+        seed=config.seed,
+        evaluate_every=config.evaluate_every,
+    )
+
+    def on_round(record: BackpropRound) -> None:
+        request.on_progress("rounds", record.round, config.rounds)
+        if not quiet:
+            err.print(outcome_line(record), highlight=False)
+
+    return run_baseline(load(), backprop, request.out, on_round)
+
+
+def _simulated(
+    request: RunRequest, clients: int, lora: EncoderLora, profiles: Sequence[Path]
+) -> tuple[SimulatedBundle | SimulatedEncoder, TrainingConfig]:
+    """What makes the model and its clients, and the configuration with its layers."""
     options, config = request.data, request.config
     data = SimulatedData(
         source=options.source,
@@ -170,18 +216,11 @@ def over_simulated(
         seed=config.seed,
         profiles=tuple(profiles),
     )
-    load: SimulatedBundle | SimulatedEncoder
     if (request.model / "manifest.json").exists():
         words = None if options.words is None else tuple(options.words.items())
         load = SimulatedBundle(request.model, data, options.template, words)
-        config = request.limited_to_layers(Bundle(request.model))
-    else:
-        load = SimulatedEncoder(request.model, data, lora, request.layers or "all")
-    if workers > 1:
-        return simulate_in_processes(
-            load, config, request.out, workers=workers, on_round=request.on_round
-        )
-    return simulate(load(), config, request.out, on_round=request.on_round)
+        return load, request.limited_to_layers(Bundle(request.model))
+    return SimulatedEncoder(request.model, data, lora, request.layers or "all"), config
 
 
 def _allocation(
