@@ -94,7 +94,9 @@ def train(
             "train for themselves (fedavg) or send the gradient of one batch (fedsgd)."
         ),
     ] = None,
-    rate: Annotated[float, typer.Option(min=1e-9, help="Of the baseline's Adam.")] = 0.005,
+    rate: Annotated[
+        float | None, typer.Option(min=1e-9, show_default="0.005", help="Of the baseline's Adam.")
+    ] = None,
     method: Annotated[
         Method, typer.Option(help="Settings to start from; the options below change them.")
     ] = "default",
@@ -222,6 +224,7 @@ def train(
             "--partition": superlink and partition != "iid",
             "--head": (target or superlink) and head,
             "--await-clients": not superlink and await_clients > 1,
+            "--rate": baseline is None and rate is not None,
             "--noise": clip is None and noise is not None,
             "--delta": clip is None and delta is not None,
             "--workers": not simulate and workers > 1,
@@ -318,7 +321,9 @@ def train(
             )
         elif baseline is not None:
             assert simulate is not None
-            run = over_baseline(request, simulate, lora=lora, kind=baseline, rate=rate, quiet=json)
+            run = over_baseline(
+                request, simulate, lora=lora, kind=baseline, rate=rate or 0.005, quiet=json
+            )
             if json:
                 print_json(run.model_dump(mode="json"))
             else:

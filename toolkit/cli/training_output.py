@@ -31,7 +31,18 @@ def round_line(record: RoundRecord) -> str:
 
 def summary(rounds: Sequence[RoundRecord]) -> Table:
     """The evaluated rounds."""
-    table = Table("round", "held-out loss", "accuracy", "probes so far", "bytes down", "bytes up")
+    return _evaluated(rounds, "probes so far", [one.probes for one in rounds])
+
+
+def baseline_summary(rounds: Sequence[BackpropRound]) -> Table:
+    """The evaluated rounds of a baseline."""
+    return _evaluated(rounds, "steps so far", [one.backward_passes for one in rounds])
+
+
+def _evaluated(
+    rounds: Sequence[RoundRecord] | Sequence[BackpropRound], work: str, counts: Sequence[int]
+) -> Table:
+    table = Table("round", "held-out loss", "accuracy", work, "bytes down", "bytes up")
     for record in rounds:
         if record.evaluation is None:
             continue
@@ -41,7 +52,7 @@ def summary(rounds: Sequence[RoundRecord]) -> Table:
             str(record.round),
             f"{record.evaluation.loss:.4f}",
             "" if accuracy is None else f"{accuracy:.3f}",
-            str(sum(other.probes for other in done)),
+            str(sum(counts[: record.round + 1])),
             f"{sum(other.bytes_down for other in done):,}",
             f"{sum(other.bytes_up for other in done):,}",
         )
@@ -58,25 +69,6 @@ def outcome_line(record: RoundRecord | BackpropRound) -> str:
         if record.evaluation.accuracy is not None:
             line += f"  accuracy {record.evaluation.accuracy:.3f}"
     return line
-
-
-def baseline_summary(rounds: Sequence[BackpropRound]) -> Table:
-    """The evaluated rounds of a baseline."""
-    table = Table("round", "held-out loss", "accuracy", "steps so far", "bytes down", "bytes up")
-    for record in rounds:
-        if record.evaluation is None:
-            continue
-        done = rounds[: record.round + 1]
-        accuracy = record.evaluation.accuracy
-        table.add_row(
-            str(record.round),
-            f"{record.evaluation.loss:.4f}",
-            "" if accuracy is None else f"{accuracy:.3f}",
-            str(sum(other.backward_passes for other in done)),
-            f"{sum(other.bytes_down for other in done):,}",
-            f"{sum(other.bytes_up for other in done):,}",
-        )
-    return table
 
 
 def privacy_line(spent: PrivacySpent) -> str:

@@ -22,9 +22,10 @@ class FwdllmGate(Part):
     As in the code of FwdLLM (Xu et al., USENIX ATC 2024): the probes' own gradients slope · v of
     one tensor are divided, oldest first, into the first ⌊n/2⌋ and the others; with a and b the
     two means, the variance is the mean over elements of (a − b)²/2. Else the round asks for as
-    many probes more as it has clients, on the same batches. Its expectation is 2‖g‖²/n with g the gradient over all that moves, so the rule is
-    n ≥ 2‖g‖²/tau: a number of probes that follows the squared norm of the gradient. The authors
-    set tau to 0.1 (DistilBERT, ALBERT) and 0.2 (BERT, RoBERTa-large), and have no cap.
+    many probes more as clients have answered, on the same batches. The variance's expectation is
+    2‖g‖²/n with g the gradient over all that moves, so the rule is n ≥ 2‖g‖²/tau: a number of
+    probes that follows the squared norm of the gradient. The authors set tau to 0.1 (DistilBERT,
+    ALBERT) and 0.2 (BERT, RoBERTa-large), and have no cap.
 
     Args:
         tensor: the tensor's position in the layout; None: the first A of the first adapted layer
