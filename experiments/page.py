@@ -30,6 +30,30 @@ _TITLES = {
     "estimator": "Estimator",
     "label-prior": "Label prior, Dirichlet 0.5",
 }
+_OURS = (
+    "Ours is exact slopes (tangent) on batches of 32, SGD of rate {rate} and a label prior of 0.5; "
+)
+# By the beginnings of groups' names.
+_ABOUT = {
+    "minilm": "LoRA of rank 1 on the last layer's queries and values, and the classification "
+    "head, all moved along directions. "
+    + _OURS.format(rate="0.15")
+    + "FwdLLM as published is central differences on batches of 8, its gate, its filter, and SGD "
+    "of rate 0.01.",
+    "head": "The head alone, along directions. "
+    + _OURS.format(rate="0.4")
+    + "between it and FwdLLM as published stands FwdLLM's own gate, filter, Gaussian directions "
+    "and central differences with our batch and rate.",
+    "exact-head": "The head moves by its exact gradient, which needs no probes. Forward-gradient "
+    "LoRA is the B matrices of one layer (queries, keys, values, rank 1), 1,000 exact slopes a "
+    "round and FedYogi; BP-LoRA is A and B of the same.",
+    "stories": "A LLaMA of 260 thousand parameters that was trained on children's stories, LoRA of "
+    "rank 4 on all queries and values, labels by prompt and verbalizer. Ours is exact slopes on "
+    "batches of 32, the trust-ratio step and a label prior of 0.5.",
+    "pacing": "MiniLM's head alone along directions, IID, as are the next three.",
+    "update": "Rules that move by a share of the values' norm cannot leave a head that is 0: here "
+    "its first weights have a standard deviation of 0.05.",
+}
 
 
 def write_page(
@@ -53,6 +77,7 @@ def write_page(
         members = [one for one in results if one.experiment.group == group]
         image = images / f"results-{group}.png"
         parts.append(f"## {_TITLES[group]}\n")
+        parts += [f"{about}\n" for name, about in _ABOUT.items() if group.startswith(name)]
         if group in _ABLATIONS:
             figures.variants(members, image)
             parts.append(tables.ablation(members, _FLEET))
