@@ -21,9 +21,9 @@ def _probes(methods: dict[str, list[RunResult]]) -> list[str]:
     ours = methods.get(OURS, [])
     if not ours:
         return []
-    reached = sum(one.reaches(TARGET) is not None for one in ours)
-    if reached < len(ours):
-        return [f"Of {len(ours)} seeds, {reached} reach {TARGET:g} with {OURS}."]
+    if any(one.reaches(TARGET) is None for one in ours):
+        counts = (_count(methods, name) for name in (OURS, PUBLISHED, MATCHED))
+        return [f"{TARGET:g} is reached by {', '.join(filter(None, counts))}."]
     our_probes, our_examples = _spent(ours)
     said = []
     for name in (PUBLISHED, MATCHED):
@@ -40,6 +40,12 @@ def _probes(methods: dict[str, list[RunResult]]) -> list[str]:
             f"{our_examples / examples:.2f} of the example passes."
         )
     return said
+
+
+def _count(methods: dict[str, list[RunResult]], name: str) -> str:
+    runs = methods.get(name, [])
+    reached = sum(one.reaches(TARGET) is not None for one in runs)
+    return f"{reached} of {len(runs)} seeds of {name}" if runs else ""
 
 
 def _spent(runs: Sequence[RunResult]) -> tuple[float, float]:

@@ -23,16 +23,12 @@ def comparison(results: Sequence[RunResult], fleet: Fleet) -> str:
     for method, runs in by_method(results).items():
         finals = [one.final_accuracy for one in runs if one.final_accuracy is not None]
         cells = [method, str(len(runs)), f"{runs[0].parameters:,}", _spread(finals, 4)]
-        reached = [
-            (one, until)
-            for one in runs
-            if (until := one.reaches(TARGET)) is not None and until < one.rounds[-1].round
-        ]
-        if reached:
+        reached = [(one, until) for one in runs if (until := one.reaches(TARGET)) is not None]
+        # A run that gets there with its last round is told by the line of its end.
+        if any(until < one.rounds[-1].round for one, until in reached):
             some = "" if len(reached) == len(runs) else f" ({len(reached)} of {len(runs)} seeds)"
-            rows.append(
-                _row(cells, f"{TARGET:g}{some}", [Spent.of(*one, fleet) for one in reached])
-            )
+            spent = [Spent.of(one, until, fleet) for one, until in reached]
+            rows.append(_row(cells, f"{TARGET:g}{some}", spent))
             cells = [""] * len(cells)
         ends = [Spent.of(one, one.rounds[-1].round, fleet) for one in runs]
         rows.append(_row(cells, "the end", ends))

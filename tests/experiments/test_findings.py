@@ -40,7 +40,7 @@ def test_a_run_that_never_gets_there_bounds_the_share(runs):
 
 def test_no_share_is_claimed_where_ours_does_not_get_there(runs):
     [said] = findings(runs("head-iid", {PUBLISHED: [0.86] * 3, OURS: [0.86, 0.8, 0.86]}))
-    assert said == "Of 3 seeds, 2 reach 0.85 with ours."
+    assert said == ("0.85 is reached by 2 of 3 seeds of ours, 3 of 3 seeds of FwdLLM as published.")
 
 
 def test_accuracies_are_compared_seed_by_seed(runs):
