@@ -64,9 +64,9 @@ def experiments(quick: bool) -> list[Experiment]:
     found: list[Experiment] = []
     for division in PARTITIONS:
         found += _everything_by_directions(division)
-    for division in PARTITIONS:
-        for seed in SEEDS:
-            found += _exact_head(division, seed)
+    for seed in SEEDS:
+        found += _exact_head("iid", seed)
+    found += _exact_head("dirichlet", SEEDS[0])
     for division in PARTITIONS:
         found += _stories(division)
     for division in PARTITIONS:
@@ -94,7 +94,7 @@ def _everything_by_directions(division: str) -> list[Experiment]:
     fedavg = BackpropConfig(rounds=5, method=FedAvg(optimizer=Adam(rate=0.005)))
     fedsgd = BackpropConfig(rounds=100, method=FedSgd(optimizer=Adam(rate=0.02)))
     return [
-        _as_published(group, problem),
+        _as_published(group, problem, rounds=300 if division == "iid" else 200),
         _ours(group, problem, rate=0.15),
         _backprop(group, "BP-LoRA FedAvg", problem, fedavg),
         _backprop(group, "head only", head, fedsgd),
@@ -205,14 +205,15 @@ def _stories(division: str) -> list[Experiment]:
         model=CausalModel(), partition=PARTITIONS[division], tokens=48, rows=_STORIES_ROWS
     )
     group = f"stories-{division}"
-    fedavg = BackpropConfig(rounds=10, method=FedAvg(optimizer=Adam(rate=0.005)))
+    rounds = 100 if division == "iid" else 60
+    fedavg = BackpropConfig(rounds=5, method=FedAvg(optimizer=Adam(rate=0.005)))
     return [
-        _as_published(group, problem, rounds=100),
+        _as_published(group, problem, rounds=rounds),
         _forward(
             group,
             OURS,
             problem,
-            rounds=100,
+            rounds=rounds,
             batch=32,
             estimator="tangent",
             label_prior=0.5,
