@@ -26,9 +26,7 @@ from toolkit.pacing.fwdllm_gate import FwdllmGate
 from toolkit.pacing.slope_test import SlopeTest
 from toolkit.sampling.seed_pool import SeedPool
 from toolkit.sampling.tensor_filter import TensorFilter
-from toolkit.server_update.guided import GuidedStep
 from toolkit.server_update.head import HeadAdam
-from toolkit.server_update.momentum import MomentumStep
 from toolkit.server_update.sgd import SgdStep
 from toolkit.server_update.trust_ratio import TrustRatioStep
 from toolkit.server_update.yogi import YogiStep
@@ -71,7 +69,7 @@ def experiments(quick: bool) -> list[Experiment]:
         found += _stories(division)
     for division in PARTITIONS:
         found += _head_by_directions(division)
-    found += _pacing() + _sampling() + _update() + _estimator() + _label_prior()
+    found += _pacing() + _sampling() + _estimator() + _label_prior()
     return [_smaller(one) for one in found] if quick else found
 
 
@@ -224,10 +222,7 @@ def _stories(division: str) -> list[Experiment]:
 
 
 def _ablation(
-    group: str,
-    variants: dict[str, dict[str, Any]],
-    division: str = "iid",
-    tuning: EncoderTuning = _HEAD_TUNING,
+    group: str, variants: dict[str, dict[str, Any]], division: str = "iid"
 ) -> list[Experiment]:
     """MiniLM's head alone along directions, which is cheap enough for several seeds."""
     common: dict[str, Any] = {
@@ -244,7 +239,7 @@ def _ablation(
             group=group,
             method=method,
             problem=Problem(
-                model=EncoderModel(tuning=tuning), partition=PARTITIONS[division], seed=seed
+                model=EncoderModel(tuning=_HEAD_TUNING), partition=PARTITIONS[division], seed=seed
             ),
             run=ForwardRun(config=TrainingConfig(**(common | {"seed": seed} | settings))),
         )
@@ -275,23 +270,6 @@ def _sampling() -> list[Experiment]:
             "tensor filter, every second round": {"sampling": TensorFilter(every=2)},
             "pool of 4096": {"sampling": SeedPool(size=4096)},
         },
-    )
-
-
-def _update() -> list[Experiment]:
-    """Rules that move by a share of the values' norm need a head that is not 0 to begin with."""
-    begun = EncoderTuning(classes=4, layers="none", head_scale=0.05)
-    return _ablation(
-        "update",
-        {
-            "SGD 0.5": {},
-            "trust ratio": {"update": TrustRatioStep()},
-            "momentum": {"update": MomentumStep()},
-            "momentum, no control variate": {"update": MomentumStep(control_variate=False)},
-            "guided": {"update": GuidedStep()},
-            "FedYogi": {"update": YogiStep()},
-        },
-        tuning=begun,
     )
 
 

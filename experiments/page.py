@@ -14,7 +14,7 @@ from experiments.phones import Fleet
 from exporters.durable_files import write_atomically
 
 _FLEET = Fleet()
-_ABLATIONS = ("pacing", "sampling", "update", "estimator", "label-prior")
+_ABLATIONS = ("pacing", "sampling", "estimator", "label-prior")
 _TITLES = {
     "minilm-iid": "MiniLM, everything by directions, IID",
     "minilm-dirichlet": "MiniLM, everything by directions, Dirichlet 0.5",
@@ -26,7 +26,6 @@ _TITLES = {
     "head-dirichlet": "MiniLM, the head alone by directions, Dirichlet 0.5",
     "pacing": "Pacing",
     "sampling": "Sampling",
-    "update": "Update",
     "estimator": "Estimator",
     "label-prior": "Label prior, Dirichlet 0.5",
 }
@@ -50,9 +49,7 @@ _ABOUT = {
     "stories": "A LLaMA of 260 thousand parameters that was trained on children's stories, LoRA of "
     "rank 4 on all queries and values, labels by prompt and verbalizer. Ours is exact slopes on "
     "batches of 32, the trust-ratio step and a label prior of 0.5.",
-    "pacing": "MiniLM's head alone along directions, IID, as are the next three.",
-    "update": "Rules that move by a share of the values' norm cannot leave a head that is 0: here "
-    "its first weights have a standard deviation of 0.05.",
+    "pacing": "MiniLM's head alone along directions, IID, as are the next two.",
 }
 
 
