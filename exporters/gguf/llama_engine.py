@@ -41,9 +41,10 @@ class LlamaEngine:
         self._context: Any = None
         with captured_errors() as errors:
             llama_cpp.llama_backend_init()
-            self._model = llama_cpp.llama_model_load_from_file(
-                os.fsencode(base), llama_cpp.llama_model_default_params()
-            )
+            loading = llama_cpp.llama_model_default_params()
+            # Repacked weights gain nothing here, and those for Intel's AMX crash on Q8_0.
+            loading.use_extra_bufts = False
+            self._model = llama_cpp.llama_model_load_from_file(os.fsencode(base), loading)
             if self._model:
                 parameters = _context_parameters(tokens, _threads(base))
                 self._context = llama_cpp.llama_init_from_model(self._model, parameters)

@@ -56,9 +56,9 @@ def probes(records: list[Record]) -> list[ProbeRecord]:
 def llama_cpp_logits(base: Path, adapter: Path, tokens: list[int]) -> NDArray[np.float32]:
     """Logits after each token of one sequence, by stock llama.cpp in float32 attention."""
     llama_cpp.llama_backend_init()
-    model = llama_cpp.llama_model_load_from_file(
-        str(base).encode(), llama_cpp.llama_model_default_params()
-    )
+    loading = llama_cpp.llama_model_default_params()
+    loading.use_extra_bufts = False  # those for Intel's AMX crash on Q8_0
+    model = llama_cpp.llama_model_load_from_file(str(base).encode(), loading)
     lora = llama_cpp.llama_adapter_lora_init(model, str(adapter).encode())
     parameters = llama_cpp.llama_context_default_params()
     parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = len(tokens)
