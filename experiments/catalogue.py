@@ -206,7 +206,7 @@ def _stories(division: str) -> list[Experiment]:
     rounds = 100 if division == "iid" else 60
     fedavg = BackpropConfig(rounds=5, method=FedAvg(optimizer=Adam(rate=0.005)))
     return [
-        _as_published(group, problem, rounds=rounds),
+        _as_published(group, problem, rounds=100 if division == "iid" else 30),
         _forward(
             group,
             OURS,
