@@ -203,15 +203,14 @@ def _stories(division: str) -> list[Experiment]:
         model=CausalModel(), partition=PARTITIONS[division], tokens=48, rows=_STORIES_ROWS
     )
     group = f"stories-{division}"
-    rounds = 100 if division == "iid" else 60
-    fedavg = BackpropConfig(rounds=5, method=FedAvg(optimizer=Adam(rate=0.005)))
+    fedavg = BackpropConfig(rounds=10, method=FedAvg(optimizer=Adam(rate=0.005)))
     return [
-        _as_published(group, problem, rounds=100 if division == "iid" else 30),
+        _as_published(group, problem, rounds=100),
         _forward(
             group,
             OURS,
             problem,
-            rounds=rounds,
+            rounds=100,
             batch=32,
             estimator="tangent",
             label_prior=0.5,

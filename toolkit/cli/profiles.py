@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from device_bench.profile import Profile
+from toolkit.cli.options import named_path
 
 PROFILES_HELP = "Capability profiles; HOST=FILE for a device of a SuperLink's host."
 
@@ -20,8 +20,8 @@ def read_profiles(texts: Sequence[str]) -> list[Profile]:
 
 
 def _read(text: str) -> Profile:
-    host, found, path = text.partition("=")
-    if not found or Path(text).exists():
-        return Profile.read(Path(text))
-    profile = Profile.read(Path(path))
+    host, path = named_path(text)
+    profile = Profile.read(path)
+    if host is None:
+        return profile
     return profile.model_copy(update={"target": f"{host}/{profile.target}"})

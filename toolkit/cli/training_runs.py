@@ -217,8 +217,7 @@ def _simulated(
         profiles=tuple(profiles),
     )
     if (request.model / "manifest.json").exists():
-        words = None if options.words is None else tuple(options.words.items())
-        load = SimulatedBundle(request.model, data, options.template, words)
+        load = SimulatedBundle(request.model, data, options.template, options.words)
         return load, request.limited_to_layers(Bundle(request.model))
     return SimulatedEncoder(request.model, data, lora, request.layers or "all"), config
 

@@ -7,7 +7,7 @@ processes are given it and make their own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,7 @@ class SimulatedBundle:
     bundle: Path
     data: SimulatedData
     template: str
-    words: tuple[tuple[str, str], ...] | None  # label, word
+    words: Mapping[str, str] | None
 
     def __call__(self) -> Loaded:
         """
@@ -104,7 +104,7 @@ class SimulatedBundle:
             held_out=data.held_out,
             held_out_path=data.held_out_path,
             template=self.template,
-            words=None if self.words is None else dict(self.words),
+            words=self.words,
             max_tokens=data.max_tokens,
             most_examples=data.most_examples,
             seed=data.seed,
