@@ -15,7 +15,6 @@ from exporters.lora.combination import Combination, DirectionName, Seed
 from exporters.lora.directions import Distribution
 from exporters.lora.support import EVERYTHING, Support
 
-# The native runner measures `central` and `forward`; it refuses a job that asks for `tangent`.
 Estimator = Literal["central", "forward", "tangent"]
 
 
@@ -47,22 +46,32 @@ Loss = Annotated[VocabularyLoss | VerbalizerLoss, Field(discriminator="kind")]
 
 
 class Measuring(Part):
-    """How a slope is measured; `batch` lists examples by their line in the examples file."""
+    """How a slope is measured; `batch` lists examples by their line in the examples file.
+
+    `central` and `forward` need `epsilon`; `tangent` is exact and does not look at it.
+    """
 
     batch: tuple[NonNegativeInt, ...] = Field(min_length=1)
     estimator: Estimator = "central"
-    epsilon: PositiveFloat
+    epsilon: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _differences_need_a_step(self) -> Measuring:
+        if self.epsilon is None and self.estimator != "tangent":
+            raise ValueError(f"the estimator {self.estimator} needs epsilon")
+        return self
 
 
 class Probing(Measuring):
     """How slopes along named directions are measured.
 
     A direction is zero outside `support`, whose `head` says nothing here: the bundles that the
-    native runner reads have no classification head.
+    native runner reads have no classification head. Without `directions_per_pass` as many share a
+    pass as the job's `memory_bytes` allow; without these either, 8 tangents or one copy.
     """
 
     distribution: Distribution = "rademacher"
-    directions_per_pass: PositiveInt = 1
+    directions_per_pass: PositiveInt | None = None
     support: Support = EVERYTHING
 
 
@@ -109,6 +118,27 @@ class EvaluateTask(Part):
 Task = Annotated[ProbeTask | AlongTask | TimeTask | EvaluateTask, Field(discriminator="kind")]
 
 
+class PrefixPolicy(Part):
+    """What is kept of the layers below the first that a task's directions move.
+
+    Their output depends on the example and on weights that stay, so it is computed once: `bytes`
+    of it are kept in memory, the latest used, and as many in `folder`, where they outlive the
+    run. What is kept there is found again by the hash of all that it depends on, so `folder`
+    needs the SHA-256 of the model's file.
+    """
+
+    bytes: PositiveInt
+    precision: Literal["float16", "float32"] = "float16"
+    folder: str | None = None
+    model_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _a_folder_needs_the_models_hash(self) -> PrefixPolicy:
+        if self.folder is not None and self.model_sha256 is None:
+            raise ValueError("a folder of kept states needs model_sha256")
+        return self
+
+
 class Job(Contract):
     """One run of the native runner.
 
@@ -116,6 +146,9 @@ class Job(Contract):
     adapter's own when None. `updates` are added first, in order, as `Combination.add_to` does:
     θ ← θ + coefficient · direction in float32. Rademacher ones keep every replica bit-identical;
     Gaussian ones agree within 1e-6 only. The result is written to `lora_values_out` when given.
+
+    The process takes at most `memory_bytes`: a task whose predicted peak is above fails before it
+    allocates.
     """
 
     word: ClassVar[str] = "job"
@@ -129,4 +162,6 @@ class Job(Contract):
     loss: Loss = VocabularyLoss()
     threads: PositiveInt
     cpu_mask: str | None = Field(default=None, pattern=r"^0x[0-9a-fA-F]{1,128}$")
+    memory_bytes: PositiveInt | None = None
+    prefix: PrefixPolicy | None = None
     tasks: tuple[Task, ...] = ()

@@ -50,7 +50,10 @@ class LoadRecord(Part):
 
 
 class SampleRecord(Part):
-    """One timed repetition of a time task: `directions` probes in `passes` forward passes."""
+    """One timed repetition of a time task: `directions` probes in `passes` forward passes.
+
+    A tangent counts as one pass.
+    """
 
     event: Literal["sample"]
     task: int
@@ -66,7 +69,8 @@ class SampleRecord(Part):
 class ProbeRecord(Part):
     """A slope, in nats per unit of direction, with the losses it came from.
 
-    `loss_minus` is the loss at θ − εv under `central` and at θ under `forward`.
+    `loss_plus` is the loss at θ + εv, `loss_minus` that at θ − εv under `central` and at θ under
+    `forward`; both are the loss at θ under `tangent`.
     """
 
     event: Literal["probe"]
@@ -100,13 +104,27 @@ class EvaluationRecord(Part):
 
 
 class MemoryRecord(Part):
-    """Of /proc/self/status after a task; `vm_hwm_bytes` is the peak so far, kept by the kernel."""
+    """Of /proc/self/status after a task; `vm_hwm_bytes` is the peak so far, kept by the kernel.
+
+    `predicted_bytes`: what the runner expected the process to hold at the task's peak, before it
+    allocated; None for evaluations.
+    """
 
     event: Literal["memory"]
     task: int
     vm_hwm_bytes: int
     rss_anon_bytes: int
     rss_file_bytes: int
+    predicted_bytes: int | None = None
+
+
+class PrefixRecord(Part):
+    """How many examples' states below the first moving layer a task computed, and found kept."""
+
+    event: Literal["prefix"]
+    task: int
+    examples_computed: int
+    examples_reused: int
 
 
 class ErrorRecord(Part):
@@ -130,6 +148,7 @@ Record = (
     | AlongRecord
     | EvaluationRecord
     | MemoryRecord
+    | PrefixRecord
     | ErrorRecord
     | EndRecord
 )

@@ -120,6 +120,18 @@ def run_runner_tests(*, on_output: OutputFunction | None = None) -> None:
         _run(["ctest", "--test-dir", str(folder), "--output-on-failure"], on_output)
 
 
+def build_products(*, on_output: OutputFunction | None = None) -> Path:
+    """Builds tests/products.cpp for this machine, what a pass costs at the least; its path.
+
+    Raises:
+        RunnerBuildError: it does not build.
+    """
+    with _only_builder(on_output):
+        folder = _configure(host_abi(), on_output, tests=True)
+        _build(folder, on_output, target="products")
+    return folder / "bin" / "products"
+
+
 # Sources ------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ whole batch, with the logits of each sequence's last position. A real probe on i
 from __future__ import annotations
 
 import ctypes
+import mmap
 import time
 from pathlib import Path
 
@@ -19,8 +20,33 @@ def _silent(level: int, text: bytes, data: ctypes.c_void_p) -> None:
     pass
 
 
+class _SignalStack(ctypes.Structure):
+    _fields_ = (
+        ("address", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("size", ctypes.c_size_t),
+    )
+
+
+_SMALL = mmap.mmap(-1, 4096)  # stays the stack of this thread's signals
+
+
+def refuse_amx() -> None:
+    """Makes ggml take the kernels that it has for other processors too.
+
+    No phone has Intel's AMX, and the native runner does not use it. Linux grants AMX only to
+    processes whose signal stacks could hold its registers, so a small one is set; ggml then asks
+    in vain and goes on without.
+    """
+    address = ctypes.addressof(ctypes.c_char.from_buffer(_SMALL))
+    stack = _SignalStack(address, 0, len(_SMALL))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.sigaltstack(ctypes.byref(stack), None) != 0:
+        raise OSError(ctypes.get_errno(), "sigaltstack")
+
+
 class LlamaCppProbe:
-    """A base with its adapter in a context fit for `batch` sequences of `tokens` tokens."""
+    """A base with its adapter, after `refuse_amx`."""
 
     def __init__(self, base: Path, adapter: Path, threads: int) -> None:
         llama_cpp.llama_log_set(_silent, ctypes.c_void_p(0))

@@ -1,4 +1,4 @@
-"""Random q4_0 models of a real size, and a LoRA adapter for them, as GGUF files.
+"""Random quantized models of a real size, and a LoRA adapter for them, as GGUF files.
 
 Blocks are random bits with a fixed scale: nothing is quantized, so a 1.1B model takes seconds.
 Speed does not depend on the weights' values.
@@ -12,8 +12,14 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-_BLOCK = 32  # weights per q4_0 block: a float16 scale and 16 bytes of nibbles
-_SCALE = np.float16(0.02 / 4.6)  # uniform nibbles in -8..7 then have a deviation of about 0.02
+_BLOCK = 32  # weights that share a float16 scale
+_DEVIATION = 0.02  # of the weights
+# Bytes of a block beside its scale, and the deviation of what uniform bits stand for: nibbles
+# in -8..7, bytes in -128..127.
+_KINDS = {
+    "q4_0": (gguf.GGMLQuantizationType.Q4_0, 16, 4.6),
+    "q8_0": (gguf.GGMLQuantizationType.Q8_0, 32, 73.9),
+}
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,18 @@ class Shape:
     context: int = 2048
 
 
+STORIES_260K = Shape(5, 64, 172, 8, 4, 512)
+STORIES_15M = Shape(6, 288, 768, 6, 6, 32000)
 TINYLLAMA_1B = Shape(22, 2048, 5632, 32, 4, 32000)
 
 
-def write_random_base(path: Path, shape: Shape, seed: int = 0) -> None:
-    """A LLaMA-architecture GGUF with q4_0 matrices and float32 norms."""
+def write_random_base(path: Path, shape: Shape, quantization: str = "q4_0", seed: int = 0) -> None:
+    """A LLaMA-architecture GGUF with matrices of q4_0 or q8_0 and float32 norms.
+
+    Rows that are no whole number of blocks are float32.
+    """
+    kind, block_bytes, spread = _KINDS[quantization]
+    scale = np.float16(_DEVIATION / spread)
     generator = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_block_count(shape.layers)
@@ -47,10 +60,14 @@ def write_random_base(path: Path, shape: Shape, seed: int = 0) -> None:
     writer.add_tokenizer_model("no_vocab")
 
     def add_matrix(name: str, rows: int, columns: int) -> None:
-        blocks = np.empty((rows, columns // _BLOCK, 18), dtype=np.uint8)
-        blocks[:, :, :2] = np.frombuffer(_SCALE.tobytes(), dtype=np.uint8)
+        if columns % _BLOCK != 0:
+            weights = generator.normal(0, _DEVIATION, size=(rows, columns))
+            writer.add_tensor(name, weights.astype(np.float32))
+            return
+        blocks = np.empty((rows, columns // _BLOCK, 2 + block_bytes), dtype=np.uint8)
+        blocks[:, :, :2] = np.frombuffer(scale.tobytes(), dtype=np.uint8)
         blocks[:, :, 2:] = generator.integers(0, 256, size=blocks[:, :, 2:].shape, dtype=np.uint8)
-        writer.add_tensor(name, blocks.reshape(rows, -1), raw_dtype=gguf.GGMLQuantizationType.Q4_0)
+        writer.add_tensor(name, blocks.reshape(rows, -1), raw_dtype=kind)
 
     def add_norm(name: str) -> None:
         writer.add_tensor(name, np.ones(shape.hidden, dtype=np.float32))

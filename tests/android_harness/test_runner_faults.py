@@ -325,21 +325,6 @@ def test_layers_without_lora(bench: Bench) -> None:
     assert_fails(bench.job(task), "compute", "no layer from 7 to 9 is adapted")
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        ProbeTask(batch=(0,), epsilon=0.1, estimator="tangent", directions=(1,)),
-        AlongTask(batch=(0,), epsilon=0.1, estimator="tangent", direction="u.f32"),
-        TimeTask(batch=(0,), epsilon=0.1, estimator="tangent", warmup=0, repetitions=1),
-    ],
-    ids=["probe", "along", "time"],
-)
-def test_tangents_are_refused_before_the_model_is_read(bench: Bench, task: Task) -> None:
-    bench.base.unlink()
-    job = bench.job(EVALUATE, task)
-    assert_fails(job, "job", "tasks[1].estimator: this runner does not measure tangents")
-
-
 @pytest.mark.parametrize("seeds", [(), (1,), (1,) * 7, (1,) * 9])
 def test_names_for_another_number_of_matrices(bench: Bench, seeds: tuple[int, ...]) -> None:
     assert len(bench.layout.tensors) == 8

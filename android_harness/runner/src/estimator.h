@@ -1,56 +1,70 @@
-// Slopes: the loss's derivative along directions, by differences of losses.
+// Slopes: the loss's derivative along directions, exact or by differences of losses.
 #pragma once
 
-#include "cpu.h"
 #include "examples.h"
 #include "forward_pass.h"
 #include "job.h"
 #include "lora.h"
+#include "start.h"
+#include "tangent_pass.h"
+#include "workplace.h"
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace fwdllm {
 
 struct Slope {
     double value;
-    double loss_plus;
-    double loss_minus;  // central: at θ − εv; forward: at θ
+    double loss_plus;   // at θ + εv; tangent: at θ
+    double loss_minus;  // central: at θ − εv; forward and tangent: at θ
 };
 
-// The lowest layer in which a support has parameters of the adapter.
-int64_t lowest_moving_layer(const Adapter & adapter, const Support & support);
+// What the directions of a prober have in common.
+struct Moving {
+    Support support;
+    int64_t first_layer;  // they move nothing below it
+};
 
-// Measures slopes on one batch, up to `slots` directions in each forward pass. The directions move
-// nothing below `first_perturbed`.
+// Measures slopes on one batch, several directions in each pass.
 class Prober {
   public:
-    Prober(const Model & model, const Adapter & adapter, const Cpu & cpu,
-           const std::vector<Example> & examples, const Labels & labels,
-           const Measuring & measuring, int slots, int64_t first_perturbed);
+    // `most` directions will be asked for together at most. How many share a pass is `at_once`, or
+    // as many as the workplace's memory allows; a Failure where not even those fit.
+    Prober(const Workplace & at, const Measuring & measuring, const Moving & moving,
+           std::optional<int> at_once, int most);
 
-    // The slopes of up to `slots` directions. Under `forward` the base loss is measured first if
-    // it is not known yet.
+    int at_once() const { return at_once_; }
+    int64_t predicted_bytes() const { return predicted_bytes_; }  // of the process at its peak
+
+    // The slopes of up to `at_once` directions. Under `forward` the base loss is measured first
+    // if it is not known yet.
     std::vector<Slope> measure(const std::vector<Direction> & directions);
 
-    int passes() const { return passes_; }  // run so far
+    // Run so far. A tangent counts as one pass more.
+    int passes() const { return passes_; }
 
   private:
-    ForwardPass & pass(int slots);
+    int64_t peak_bytes(int at_once) const;
+    void choose(std::optional<int> at_once, int most);
+    ForwardPass & forward_pass(int slots);
+    TangentPass & tangent_pass(int directions);
     std::vector<double> losses(const std::vector<Direction> & directions, double scale);
     double base_loss();
 
-    const Model & model_;
-    const Cpu & cpu_;
-    const Labels & labels_;
+    const Workplace & at_;
     const Measuring & measuring_;
+    const Moving moving_;
     const Batch batch_;
-    LoraSlots lora_;
-    int64_t first_perturbed_;
-    std::map<int, std::unique_ptr<ForwardPass>> by_slots_;
-    bool base_known_ = false;
-    double base_loss_ = 0;
+    const Start start_;
+    int at_once_ = 1;
+    int64_t predicted_bytes_ = 0;
+    std::unique_ptr<LoraSlots> lora_;
+    std::map<int, std::unique_ptr<ForwardPass>> forward_;  // by slots
+    std::map<int, std::unique_ptr<TangentPass>> tangent_;  // by directions
+    std::optional<double> base_loss_;
     int passes_ = 0;
 };
 

@@ -96,7 +96,7 @@ void check_examples(const std::vector<Example> & examples, const ExampleLimits &
     }
 }
 
-Batch pack_batch(const std::vector<Example> & examples, const std::vector<int64_t> & lines) {
+Batch pack_examples(const std::vector<Example> & examples, const std::vector<int64_t> & lines) {
     for (int64_t line : lines) {
         if (line < 0 || size_t(line) >= examples.size()) {
             throw Failure("the batch asks for line " + std::to_string(line) + " (from 0) of " +
@@ -118,7 +118,6 @@ Batch pack_batch(const std::vector<Example> & examples, const std::vector<int64_
             loss_rows_before[member] + targets.size() -
             size_t(std::count(targets.begin(), targets.end(), k_no_target));
     }
-    if (loss_rows_before.back() == 0) throw Failure("no example of the batch has a target");
 
     Batch batch;
     for (size_t member : members) {
@@ -128,6 +127,7 @@ Batch pack_batch(const std::vector<Example> & examples, const std::vector<int64_
             batch.groups.push_back({ int64_t(batch.tokens.size()), length, 0 });
         }
         batch.groups.back().count++;
+        batch.lines.push_back(lines[member]);
         size_t rank = loss_rows_before[member];
         for (size_t t = 0; t < e.tokens.size(); t++) {
             if (e.targets[t] != k_no_target) {
@@ -139,6 +139,12 @@ Batch pack_batch(const std::vector<Example> & examples, const std::vector<int64_
             batch.positions.push_back(int32_t(t));
         }
     }
+    return batch;
+}
+
+Batch pack_batch(const std::vector<Example> & examples, const std::vector<int64_t> & lines) {
+    Batch batch = pack_examples(examples, lines);
+    if (batch.targets.empty()) throw Failure("no example of the batch has a target");
     return batch;
 }
 

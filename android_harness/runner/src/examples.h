@@ -40,13 +40,15 @@ struct Batch {
     std::vector<int32_t> tokens;
     std::vector<int32_t> positions;  // of each token in its example
     std::vector<Group> groups;
+    std::vector<int64_t> lines;      // of the examples file, in packed order
     std::vector<int32_t> loss_rows;  // packed positions that have a target, ascending
     std::vector<int32_t> targets;    // of the loss rows
     std::vector<size_t> order;       // rank of each loss row in the order the batch was given in
 };
 
-// `lines` index `examples`; throws a Failure for a line that does not exist or a batch in which
-// nothing is to be predicted.
+// `lines` index `examples`; throws a Failure for a line that does not exist.
+Batch pack_examples(const std::vector<Example> & examples, const std::vector<int64_t> & lines);
+// The same for a batch that has a loss: a Failure where nothing is to be predicted.
 Batch pack_batch(const std::vector<Example> & examples, const std::vector<int64_t> & lines);
 
 }  // namespace fwdllm

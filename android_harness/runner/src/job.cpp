@@ -10,6 +10,7 @@
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <map>
 #include <set>
 
 namespace fwdllm {
@@ -158,15 +159,22 @@ static void read_measuring(Object & object, Measuring & measuring) {
     measuring.batch = read_batch(object);
     if (const auto field = object.optional("estimator")) {
         const std::string name = field->text();
-        if (name == "tangent") {
-            field->refuse("this runner does not measure tangents; ask for central or forward");
+        if (name == "central") {
+            measuring.estimator = Estimator::central;
+        } else if (name == "forward") {
+            measuring.estimator = Estimator::forward;
+        } else if (name == "tangent") {
+            measuring.estimator = Estimator::tangent;
+        } else {
+            field->refuse("unknown estimator " + name);
         }
-        if (name != "central" && name != "forward") field->refuse("unknown estimator " + name);
-        measuring.estimator = name == "central" ? Estimator::central : Estimator::forward;
     }
-    const Field epsilon = object.required("epsilon");
-    measuring.epsilon = epsilon.number();
-    if (!(epsilon.float32() > 0)) epsilon.refuse("expected a positive float32");
+    const auto epsilon = measuring.estimator == Estimator::tangent ? object.optional("epsilon")
+                                                                   : object.required("epsilon");
+    if (epsilon) {
+        measuring.epsilon = epsilon->number();
+        if (!(epsilon->float32() > 0)) epsilon->refuse("expected a positive float32");
+    }
 }
 
 static void read_probing(Object & object, Probing & probing) {
@@ -226,20 +234,22 @@ static Labels read_labels(const Field & field) {
     Labels labels;
     if (kind == "verbalizer") {
         const Field tokens = object.required("tokens");
-        for (int64_t token : tokens.integers(0, std::numeric_limits<int32_t>::max(), 2)) {
-            labels.tokens.push_back(int32_t(token));
-        }
-        const size_t count = labels.tokens.size();
-        if (std::set<int32_t>(labels.tokens.begin(), labels.tokens.end()).size() != count) {
-            tokens.refuse("a label token appears twice");
-        }
-        if (const auto shifts = object.optional("shifts")) {
-            for (const Field & shift : shifts->items()) labels.shifts.push_back(shift.float32());
-            if (!labels.shifts.empty() && labels.shifts.size() != count) {
-                shifts->refuse("expected one for each token, or none");
+        const auto ids = tokens.integers(0, std::numeric_limits<int32_t>::max(), 2);
+        std::vector<float> shifts;
+        if (const auto field = object.optional("shifts")) {
+            for (const Field & shift : field->items()) shifts.push_back(shift.float32());
+            if (!shifts.empty() && shifts.size() != ids.size()) {
+                field->refuse("expected one for each token, or none");
             }
         }
-        labels.shifts.resize(count);
+        shifts.resize(ids.size());
+        std::map<int32_t, float> by_token;
+        for (size_t i = 0; i < ids.size(); i++) by_token[int32_t(ids[i])] = shifts[i];
+        if (by_token.size() != ids.size()) tokens.refuse("a label token appears twice");
+        for (const auto & [token, shift] : by_token) {
+            labels.tokens.push_back(token);
+            labels.shifts.push_back(shift);
+        }
     } else if (kind != "vocabulary") {
         kind_field.refuse("unknown kind of loss " + kind);
     }
@@ -253,6 +263,23 @@ static std::string read_cpu_mask(const Field & field) {
                              mask.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string::npos;
     if (!hexadecimal) field.refuse("expected a hexadecimal mask such as 0xf0");
     return mask;
+}
+
+static PrefixPolicy read_prefix(const Field & field, const PathReader & file_path) {
+    Object object(field);
+    PrefixPolicy policy;
+    policy.bytes = size_t(object.required("bytes").integer(1, k_seed_max));
+    if (const auto precision = object.optional("precision")) {
+        const std::string name = precision->text();
+        if (name != "float16" && name != "float32") precision->refuse("unknown precision " + name);
+        policy.half = name == "float16";
+    }
+    const auto folder = object.optional("folder"), hash = object.optional("model_sha256");
+    if (folder) policy.folder = file_path(*folder);
+    if (hash) policy.model_sha256 = hash->text();
+    if (folder && !hash) folder->refuse("states that are kept in a folder need model_sha256");
+    object.finish();
+    return policy;
 }
 
 Job read_job(const std::string & path) {
@@ -285,6 +312,10 @@ Job read_job(const std::string & path) {
     if (const auto field = object.optional("loss")) job.labels = read_labels(*field);
     job.threads = int(object.required("threads").integer(1, 512));
     if (const auto field = object.optional("cpu_mask")) job.cpu_mask = read_cpu_mask(*field);
+    if (const auto field = object.optional("memory_bytes")) {
+        job.memory_bytes = size_t(field->integer(1, k_seed_max));
+    }
+    if (const auto field = object.optional("prefix")) job.prefix = read_prefix(*field, file_path);
     if (const auto field = object.optional("tasks")) {
         for (const Field & item : field->items()) {
             job.tasks.push_back(read_task(item, file_path));

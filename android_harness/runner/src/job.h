@@ -3,6 +3,7 @@
 
 #include "combination.h"
 #include "loss.h"
+#include "prefix.h"
 
 #include <cstdint>
 #include <optional>
@@ -12,17 +13,17 @@
 
 namespace fwdllm {
 
-enum class Estimator { central, forward };
+enum class Estimator { central, forward, tangent };
 
 struct Measuring {
     std::vector<int64_t> batch;  // lines of the examples file, from 0
     Estimator estimator = Estimator::central;
-    double epsilon = 0;
+    double epsilon = 0;  // central and forward
 };
 
 struct Probing : Measuring {
     Distribution distribution = Distribution::rademacher;
-    int directions_per_pass = 1;
+    std::optional<int> directions_per_pass;  // absent: as memory allows
     Support support;
 };
 
@@ -57,6 +58,8 @@ struct Job {
     Labels labels;
     int threads = 1;
     std::optional<std::string> cpu_mask;
+    std::optional<size_t> memory_bytes;
+    PrefixPolicy prefix;
     std::vector<Task> tasks;
 };
 

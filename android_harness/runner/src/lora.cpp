@@ -3,6 +3,7 @@
 #include "failure.h"
 #include "values_file.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 
@@ -131,6 +132,50 @@ bool add_piece(const Direction & direction, float scale, const std::vector<LoraM
     add_direction(seed_of(named.name, i), named.distribution, scale, matrix.offset, matrix.size(),
                   x, y);
     return true;
+}
+
+void copy_rows(const Direction & direction, const std::vector<LoraMatrix> & matrices, size_t i,
+               int64_t first, int64_t count, float * out) {
+    const LoraMatrix & matrix = matrices[i];
+    const size_t elements = size_t(count * matrix.columns);
+    const size_t offset = matrix.offset + size_t(first * matrix.columns);
+    if (const GivenDirection * given = std::get_if<GivenDirection>(&direction)) {
+        memcpy(out, given->data() + offset, elements * sizeof(float));
+        return;
+    }
+    const NamedDirection & named = std::get<NamedDirection>(direction);
+    std::fill(out, out + elements, 0.0f);
+    if (!named.support.contains(matrix.layer, matrix.is_b)) return;
+    add_direction(seed_of(named.name, i), named.distribution, 1.0f, offset, elements, out, out);
+}
+
+// The lowest layer of the matrices that `moves`; −1: none.
+template <typename Moves>
+static int64_t lowest_layer(const Adapter & adapter, const Moves & moves) {
+    int64_t lowest = -1;
+    for (const LoraMatrix & matrix : adapter.matrices()) {
+        if ((lowest < 0 || matrix.layer < lowest) && moves(matrix)) lowest = matrix.layer;
+    }
+    return lowest;
+}
+
+int64_t lowest_moving_layer(const Adapter & adapter, const Support & support) {
+    const int64_t lowest = lowest_layer(adapter, [&](const LoraMatrix & matrix) {
+        return support.contains(matrix.layer, matrix.is_b);
+    });
+    if (lowest < 0) {
+        throw Failure("no layer from " + std::to_string(support.layers->first) + " to " +
+                      std::to_string(support.layers->second) + " is adapted");
+    }
+    return lowest;
+}
+
+int64_t lowest_moving_layer(const Adapter & adapter, const GivenDirection & direction) {
+    const int64_t lowest = lowest_layer(adapter, [&](const LoraMatrix & matrix) {
+        const float * first = direction.data() + matrix.offset;
+        return std::any_of(first, first + matrix.size(), [](float v) { return v != 0; });
+    });
+    return std::max<int64_t>(lowest, 0);
 }
 
 LoraSlots::LoraSlots(const Model & model, const Adapter & adapter, int slots)

@@ -70,6 +70,16 @@ using Direction = std::variant<NamedDirection, GivenDirection>;
 bool add_piece(const Direction & direction, float scale, const std::vector<LoraMatrix> & matrices,
                size_t i, const float * x, float * y);
 
+// `count` rows, from row `first`, of v over the matrix of index `i`; zeros where v is zero by its
+// support.
+void copy_rows(const Direction & direction, const std::vector<LoraMatrix> & matrices, size_t i,
+               int64_t first, int64_t count, float * out);
+
+// The lowest layer in which a direction has elements other than zero. A support without any is a
+// Failure.
+int64_t lowest_moving_layer(const Adapter & adapter, const Support & support);
+int64_t lowest_moving_layer(const Adapter & adapter, const GivenDirection & direction);
+
 // A and B of every adapted linear layer for `slots` perturbed copies of the adapter:
 // A [inputs, rank, slots], B [rank, outputs, slots] in ggml's notation, float32.
 class LoraSlots {
@@ -82,6 +92,7 @@ class LoraSlots {
     LoraSlots(const Model & model, const Adapter & adapter, int slots);
 
     int slots() const { return slots_; }
+    size_t bytes() const { return ggml_backend_buffer_get_size(buffer_.get()); }
     float scale() const { return adapter_.scale(); }
     const Pair & pair(int64_t layer, Module module) const;
 

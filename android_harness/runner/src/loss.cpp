@@ -1,9 +1,15 @@
 #include "loss.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 namespace fwdllm {
+
+int64_t Labels::row_of(int32_t token) const {
+    if (tokens.empty()) return token;
+    return std::lower_bound(tokens.begin(), tokens.end(), token) - tokens.begin();
+}
 
 // e^x for x ≤ 0, within 2e-16 relative, NaN for NaN. libm's exp costs a few percent of a small
 // model's pass over a large vocabulary; this one has no branch and no call, so the compiler
@@ -39,8 +45,8 @@ static inline double exp_of_nonpositive(double x) {
 // Floating-point sums are not reassociated by the compiler; independent lanes let it vectorise.
 static const int k_lanes = 16;
 
-PositionLoss vocabulary_loss(const float * logits, int64_t vocabulary, int32_t target) {
-    const int64_t whole = vocabulary - vocabulary % k_lanes;
+PositionLoss cross_entropy(const float * logits, int64_t count, int64_t target) {
+    const int64_t whole = count - count % k_lanes;
 
     float maxima[k_lanes];
     for (int lane = 0; lane < k_lanes; lane++) maxima[lane] = logits[0];
@@ -52,7 +58,7 @@ PositionLoss vocabulary_loss(const float * logits, int64_t vocabulary, int32_t t
     }
     float maximum = logits[0];
     for (float m : maxima) maximum = m > maximum ? m : maximum;
-    for (int64_t i = whole; i < vocabulary; i++) maximum = logits[i] > maximum ? logits[i] : maximum;
+    for (int64_t i = whole; i < count; i++) maximum = logits[i] > maximum ? logits[i] : maximum;
 
     double sums[k_lanes] = {};
     for (int64_t i = 0; i < whole; i += k_lanes) {
@@ -62,35 +68,13 @@ PositionLoss vocabulary_loss(const float * logits, int64_t vocabulary, int32_t t
     }
     double sum = 0;
     for (double s : sums) sum += s;
-    for (int64_t i = whole; i < vocabulary; i++) {
+    for (int64_t i = whole; i < count; i++) {
         sum += exp_of_nonpositive(double(logits[i]) - double(maximum));
     }
 
-    int32_t predicted = 0;
-    while (predicted + 1 < vocabulary && logits[predicted] != maximum) predicted++;
+    int64_t predicted = 0;
+    while (predicted + 1 < count && logits[predicted] != maximum) predicted++;
     return { std::log(sum) - (double(logits[target]) - double(maximum)), predicted };
-}
-
-PositionLoss verbalizer_loss(const float * logits, const Labels & labels, int32_t target) {
-    const auto shifted = [&](size_t label) {
-        return double(logits[labels.tokens[label]]) + double(labels.shifts[label]);
-    };
-    double maximum = shifted(0), of_target = maximum;
-    int32_t predicted = labels.tokens[0];
-    for (size_t label = 0; label < labels.tokens.size(); label++) {
-        const int32_t token = labels.tokens[label];
-        const double logit = shifted(label);
-        if (logit > maximum || (logit == maximum && token < predicted)) {
-            maximum = logit;
-            predicted = token;
-        }
-        if (token == target) of_target = logit;
-    }
-    double sum = 0;
-    for (size_t label = 0; label < labels.tokens.size(); label++) {
-        sum += std::exp(shifted(label) - maximum);
-    }
-    return { std::log(sum) - (of_target - maximum), predicted };
 }
 
 }  // namespace fwdllm

@@ -30,7 +30,7 @@ static void run_job(const std::string & path) {
     const Cpu cpu(job.threads, job.cpu_mask);
 
     begin("model", job.model);
-    const Model model(job.model);
+    const Model model(job.model, job.labels.tokens, job.memory_bytes);
     begin("adapter", job.adapter);
     Adapter adapter(job.adapter, model);
     begin("job", path);
@@ -58,7 +58,8 @@ static void run_job(const std::string & path) {
                  sha256_hex(values.data(), values.size() * sizeof(float)) });
 
     begin("compute");
-    const Workplace workplace{ model, adapter, cpu, examples, job.labels };
+    Prefix prefix(model, adapter, cpu, examples, job.prefix);
+    const Workplace workplace{ model, adapter, cpu, examples, job.labels, prefix, job.memory_bytes };
     for (; tasks_done < job.tasks.size(); tasks_done++) {
         run_task(tasks_done, job.tasks[tasks_done], workplace);
     }

@@ -9,6 +9,8 @@ struct Memory {
     int64_t vm_hwm_bytes = 0;    // peak resident size since the process started
     int64_t rss_anon_bytes = 0;  // resident now: heap, stacks, weight and activation buffers
     int64_t rss_file_bytes = 0;  // resident now: mapped files, such as the binary itself
+
+    int64_t resident_bytes() const { return rss_anon_bytes + rss_file_bytes; }
 };
 
 Memory read_memory();

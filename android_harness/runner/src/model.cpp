@@ -145,7 +145,16 @@ static std::vector<ggml_backend_buffer_type_t> matrix_buffer_types(ggml_backend_
     return types;
 }
 
-Model::Model(const std::string & path) : file_(path), shapes_(read_shapes(file_)) {
+static const TensorInfo & readable(const TensorInfo & matrix) {
+    require(matrix.type == GGML_TYPE_F32 ||
+                ggml_get_type_traits(matrix.type)->to_float != nullptr,
+            matrix.name + " has a type that cannot be read as numbers");
+    return matrix;
+}
+
+Model::Model(const std::string & path, const std::vector<int32_t> & labels,
+             std::optional<size_t> memory_bytes)
+    : file_(path), shapes_(read_shapes(file_)) {
     const Shapes & s = shapes_;
     // Every layer has tensors, so this bounds memory before a made-up block count is believed.
     require(s.layers <= int64_t(file_.tensors().size()), "more layers than tensors");
@@ -155,9 +164,10 @@ Model::Model(const std::string & path) : file_(path), shapes_(read_shapes(file_)
         { "output_norm.weight", s.width, 1, &output_norm_, true },
         { "rope_freqs.weight", s.head_size / 2, 1, &rope_factors_, false },
     };
-    const bool tied = file_.find("output.weight") == nullptr;
-    wanted.push_back({ tied ? "token_embd.weight" : "output.weight", s.width, s.vocabulary,
-                       &output_, true });
+    embedding_ = &readable(checked(*file_.find("token_embd.weight"), s.width, s.vocabulary));
+    const TensorInfo * untied = file_.find("output.weight");
+    const TensorInfo & output = untied == nullptr ? *embedding_ : *untied;
+    if (labels.empty()) wanted.push_back({ output.name, s.width, s.vocabulary, &output_, true });
     for (int64_t i = 0; i < s.layers; i++) {
         Layer & layer = layers_[size_t(i)];
         const std::string block = "blk." + std::to_string(i) + ".";
@@ -172,20 +182,19 @@ Model::Model(const std::string & path) : file_(path), shapes_(read_shapes(file_)
             wanted.push_back({ name + ".bias", s.outputs(module), 1, &linear.bias, false });
         }
     }
-    embedding_ = &checked(*file_.find("token_embd.weight"), s.width, s.vocabulary);
-    require(embedding_->type == GGML_TYPE_F32 ||
-                ggml_get_type_traits(embedding_->type)->to_float != nullptr,
-            "token_embd.weight has a type that cannot be read as numbers");
-    load(wanted);
+    load(wanted, memory_bytes);
+    if (!labels.empty()) {
+        load_output_rows(readable(checked(output, s.width, s.vocabulary)), labels);
+    }
 }
 
-void Model::load(std::vector<Wanted> & wanted) {
+void Model::load(std::vector<Wanted> & wanted, std::optional<size_t> memory_bytes) {
     ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     const auto matrix_types = matrix_buffer_types(device);
 
     // Which tensors exist, and in which kind of buffer each goes.
     std::map<ggml_backend_buffer_type_t, std::vector<std::pair<Wanted *, const TensorInfo *>>> plan;
-    std::set<std::string> known = { "token_embd.weight" };
+    std::set<std::string> known = { "token_embd.weight", "output.weight" };
     for (Wanted & want : wanted) {
         known.insert(want.name);
         const TensorInfo * tensor = file_.find(want.name);
@@ -214,6 +223,14 @@ void Model::load(std::vector<Wanted> & wanted) {
                 "tensor " + tensor.name + " is not part of a supported model");
     }
 
+    size_t weights = 0;
+    for (const auto & [type, tensors] : plan) {
+        for (const auto & [want, tensor] : tensors) weights += tensor->bytes;
+    }
+    require(!memory_bytes || weights <= *memory_bytes,
+            "the weights need " + std::to_string(weights) + " bytes, the job may take " +
+                std::to_string(memory_bytes.value_or(0)));
+
     std::vector<uint8_t> staging;
     for (auto & [type, tensors] : plan) {
         ContextHandle context = new_context(tensors.size());
@@ -238,6 +255,20 @@ void Model::load(std::vector<Wanted> & wanted) {
     }
 }
 
+void Model::load_output_rows(const TensorInfo & matrix, const std::vector<int32_t> & tokens) {
+    for (int32_t token : tokens) {
+        require(token < shapes_.vocabulary, "label token " + std::to_string(token) +
+                                                " is outside the vocabulary of " +
+                                                std::to_string(shapes_.vocabulary));
+    }
+    ContextHandle context = new_context(1);
+    output_ = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, shapes_.width,
+                                 int64_t(tokens.size()));
+    buffers_.push_back(allocate(context.get(), ggml_backend_cpu_buffer_type()));
+    contexts_.push_back(std::move(context));
+    read_rows(matrix, tokens, static_cast<float *>(output_->data));
+}
+
 size_t Model::weight_bytes() const {
     size_t bytes = 0;
     for (const BufferHandle & buffer : buffers_) bytes += ggml_backend_buffer_get_size(buffer.get());
@@ -245,14 +276,19 @@ size_t Model::weight_bytes() const {
 }
 
 void Model::embed(const std::vector<int32_t> & tokens, float * out) const {
-    const size_t row_bytes = ggml_row_size(embedding_->type, shapes_.width);
-    std::vector<uint8_t> row(row_bytes);
-    for (int32_t token : tokens) {
-        file_.read(*embedding_, size_t(token) * row_bytes, row_bytes, row.data());
-        if (embedding_->type == GGML_TYPE_F32) {
-            memcpy(out, row.data(), row_bytes);
+    read_rows(*embedding_, tokens, out);
+}
+
+void Model::read_rows(const TensorInfo & matrix, const std::vector<int32_t> & rows,
+                      float * out) const {
+    const size_t row_bytes = ggml_row_size(matrix.type, shapes_.width);
+    std::vector<uint8_t> stored(row_bytes);
+    for (int32_t row : rows) {
+        file_.read(matrix, size_t(row) * row_bytes, row_bytes, stored.data());
+        if (matrix.type == GGML_TYPE_F32) {
+            memcpy(out, stored.data(), row_bytes);
         } else {
-            ggml_get_type_traits(embedding_->type)->to_float(row.data(), out, shapes_.width);
+            ggml_get_type_traits(matrix.type)->to_float(stored.data(), out, shapes_.width);
         }
         out += shapes_.width;
     }

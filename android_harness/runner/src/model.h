@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,12 +48,16 @@ struct Layer {
 
 class Model {
   public:
-    explicit Model(const std::string & path);
+    // `labels`: tokens whose rows alone make the output matrix, in float32; empty: all rows, as
+    // they are in the file.
+    // Weights that would take more than `memory_bytes` are a Failure before any is loaded.
+    Model(const std::string & path, const std::vector<int32_t> & labels,
+          std::optional<size_t> memory_bytes);
 
     const Shapes & shapes() const { return shapes_; }
     const std::vector<Layer> & layers() const { return layers_; }
     ggml_tensor * output_norm() const { return output_norm_; }
-    ggml_tensor * output() const { return output_; }          // [width, vocabulary]
+    ggml_tensor * output() const { return output_; }  // [width, vocabulary or labels]
     ggml_tensor * rope_factors() const { return rope_factors_; }  // nullptr: none
     size_t weight_bytes() const;
 
@@ -63,7 +68,9 @@ class Model {
 
   private:
     struct Wanted;
-    void load(std::vector<Wanted> & wanted);
+    void load(std::vector<Wanted> & wanted, std::optional<size_t> memory_bytes);
+    void load_output_rows(const TensorInfo & matrix, const std::vector<int32_t> & tokens);
+    void read_rows(const TensorInfo & matrix, const std::vector<int32_t> & rows, float * out) const;
 
     GgufFile file_;
     Shapes shapes_;

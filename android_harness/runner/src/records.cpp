@@ -163,12 +163,20 @@ void write_evaluation(size_t task, const Evaluation & evaluation) {
                  { "cpu_ns", evaluation.cpu_ns } });
 }
 
-void write_memory(size_t task, const Memory & memory) {
+void write_memory(size_t task, const Memory & memory, std::optional<int64_t> predicted_bytes) {
     write_line({ { "event", "memory" },
                  { "task", task },
                  { "vm_hwm_bytes", memory.vm_hwm_bytes },
                  { "rss_anon_bytes", memory.rss_anon_bytes },
-                 { "rss_file_bytes", memory.rss_file_bytes } });
+                 { "rss_file_bytes", memory.rss_file_bytes },
+                 { "predicted_bytes", predicted_bytes ? Json(*predicted_bytes) : Json(nullptr) } });
+}
+
+void write_prefix(size_t task, int64_t examples_computed, int64_t examples_reused) {
+    write_line({ { "event", "prefix" },
+                 { "task", task },
+                 { "examples_computed", examples_computed },
+                 { "examples_reused", examples_reused } });
 }
 
 void write_error(const std::string & message) {

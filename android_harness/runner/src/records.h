@@ -48,7 +48,8 @@ void write_sample(size_t task, const Sample & sample);
 void write_probe(size_t task, const DirectionName & direction, const Slope & slope);
 void write_along(size_t task, const Slope & slope);
 void write_evaluation(size_t task, const Evaluation & evaluation);
-void write_memory(size_t task, const Memory & memory);
+void write_memory(size_t task, const Memory & memory, std::optional<int64_t> predicted_bytes);
+void write_prefix(size_t task, int64_t examples_computed, int64_t examples_reused);
 void write_error(const std::string & message);  // with the phase and file of the current activity
 void write_end(bool ok, size_t tasks_done);
 

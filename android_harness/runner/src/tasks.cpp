@@ -9,20 +9,25 @@
 #include "values_file.h"
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 
 namespace fwdllm {
 
 // An evaluation holds the activations of about this many tokens at a time.
 static const size_t k_evaluation_tokens = 512;
 
-static Prober prober_of(const Probing & task, const Workplace & at) {
-    return Prober(at.model, at.adapter, at.cpu, at.examples, at.labels, task,
-                  task.directions_per_pass, lowest_moving_layer(at.adapter, task.support));
+// What a task needs at its peak, if that was predicted.
+using Predicted = std::optional<int64_t>;
+
+static Moving moving_of(const Probing & task, const Workplace & at) {
+    return { task.support, lowest_moving_layer(at.adapter, task.support) };
 }
 
-static void run(size_t index, const ProbeTask & task, const Workplace & at) {
-    Prober prober = prober_of(task, at);
-    const size_t at_once = size_t(task.directions_per_pass);
+static Predicted run(size_t index, const ProbeTask & task, const Workplace & at) {
+    Prober prober(at, task, moving_of(task, at), task.directions_per_pass,
+                  int(task.directions.size()));
+    const size_t at_once = size_t(prober.at_once());
     for (size_t first = 0; first < task.directions.size(); first += at_once) {
         const size_t last = std::min(first + at_once, task.directions.size());
         std::vector<Direction> directions;
@@ -35,19 +40,21 @@ static void run(size_t index, const ProbeTask & task, const Workplace & at) {
             write_probe(index, task.directions[i], slopes[i - first]);
         }
     }
+    return prober.predicted_bytes();
 }
 
-static void run(size_t index, const AlongTask & task, const Workplace & at) {
+static Predicted run(size_t index, const AlongTask & task, const Workplace & at) {
     begin("direction", task.direction);
-    const std::vector<Direction> direction = { read_values(task.direction,
-                                                           at.adapter.parameters()) };
+    const GivenDirection direction = read_values(task.direction, at.adapter.parameters());
     begin("compute");
-    Prober prober(at.model, at.adapter, at.cpu, at.examples, at.labels, task, 1, 0);
-    write_along(index, prober.measure(direction)[0]);
+    Prober prober(at, task, { {}, lowest_moving_layer(at.adapter, direction) }, 1, 1);
+    write_along(index, prober.measure({ direction })[0]);
+    return prober.predicted_bytes();
 }
 
-static void run(size_t index, const TimeTask & task, const Workplace & at) {
-    Prober prober = prober_of(task, at);
+static Predicted run(size_t index, const TimeTask & task, const Workplace & at) {
+    Prober prober(at, task, moving_of(task, at), task.directions_per_pass,
+                  std::numeric_limits<int>::max());
     uint64_t seed = task.first_seed;
     for (int64_t i = 0; i < task.warmup + task.repetitions; i++) {
         const int passes_before = prober.passes();
@@ -59,11 +66,11 @@ static void run(size_t index, const TimeTask & task, const Workplace & at) {
         // the repetition is long enough to average over them.
         do {
             std::vector<Direction> directions;
-            for (int k = 0; k < task.directions_per_pass; k++) {
+            for (int k = 0; k < prober.at_once(); k++) {
                 directions.push_back(NamedDirection{ seed++, task.distribution, task.support });
             }
             prober.measure(directions);
-            sample.directions += task.directions_per_pass;
+            sample.directions += prober.at_once();
         } while (monotonic_ns() - sample.start_ns < task.minimum_ns);
         sample.cpu_ns = process_cpu_ns() - cpu_start_ns;
         sample.wall_ns = monotonic_ns() - sample.start_ns;
@@ -72,13 +79,15 @@ static void run(size_t index, const TimeTask & task, const Workplace & at) {
         sample.passes = prober.passes() - passes_before;
         write_sample(index, sample);
     }
+    return prober.predicted_bytes();
 }
 
-static void run(size_t index, const EvaluateTask & task, const Workplace & at) {
+static Predicted run(size_t index, const EvaluateTask & task, const Workplace & at) {
     const int64_t start_ns = monotonic_ns();
     const int64_t cpu_start_ns = process_cpu_ns();
     LoraSlots lora(at.model, at.adapter, 1);
     lora.write(0);
+    const int64_t lowest_adapted = lowest_moving_layer(at.adapter, Support());
     Evaluation evaluation{};
     double summed_loss = 0;
     const auto tokens_of = [&](int64_t line) {
@@ -101,9 +110,11 @@ static void run(size_t index, const EvaluateTask & task, const Workplace & at) {
         }
         // Examples without any target at the very end have nothing to evaluate.
         if (targets == 0 && evaluation.positions > 0) break;
-        ForwardPass pass(at.model, lora, at.cpu, pack_batch(at.examples, part), at.labels, 1,
-                         0);
-        pass.run();
+        const Batch batch = pack_batch(at.examples, part);
+        const Start start = at.prefix.start(batch, at.prefix.keeps() ? lowest_adapted : 0);
+        ForwardPass pass(at.model, lora, batch, at.labels, start, 1);
+        pass.allocate();
+        pass.run(at.cpu);
         summed_loss += pass.summed_loss(0);
         evaluation.positions += pass.positions();
         for (int32_t token : pass.predictions()) evaluation.predictions.push_back(token);
@@ -112,11 +123,18 @@ static void run(size_t index, const EvaluateTask & task, const Workplace & at) {
     evaluation.wall_ns = monotonic_ns() - start_ns;
     evaluation.cpu_ns = process_cpu_ns() - cpu_start_ns;
     write_evaluation(index, evaluation);
+    return std::nullopt;
 }
 
-void run_task(size_t index, const Task & task, const Workplace & workplace) {
-    std::visit([&](const auto & kind) { run(index, kind, workplace); }, task);
-    write_memory(index, read_memory());
+void run_task(size_t index, const Task & task, const Workplace & at) {
+    const int64_t computed = at.prefix.examples_computed(), reused = at.prefix.examples_reused();
+    const Predicted predicted =
+        std::visit([&](const auto & kind) { return run(index, kind, at); }, task);
+    write_memory(index, read_memory(), predicted);
+    if (at.prefix.keeps()) {
+        write_prefix(index, at.prefix.examples_computed() - computed,
+                     at.prefix.examples_reused() - reused);
+    }
 }
 
 }  // namespace fwdllm

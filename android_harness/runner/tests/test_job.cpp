@@ -59,7 +59,7 @@ static void test_everything_is_read() {
     CHECK(std::get<uint64_t>(probe.directions[0]) == 0);
     CHECK((std::get<1>(probe.directions[1]) == std::vector<uint64_t>{ 1, 2, 3 }));
     const auto & time = std::get<TimeTask>(job.tasks[1]);
-    CHECK(time.estimator == Estimator::central && time.directions_per_pass == 1);
+    CHECK(time.estimator == Estimator::central && !time.directions_per_pass);
     CHECK(time.first_seed == 1 && time.repetitions == 3 && !time.support.layers);
     CHECK(std::get<EvaluateTask>(job.tasks[2]).batch[0] == 5);
     const auto & along = std::get<AlongTask>(job.tasks[3]);
@@ -124,7 +124,11 @@ static void test_wrong_values_are_refused_by_name() {
     refused("/tasks/0/batch", Json::array(), "tasks[0].batch");
     refused("/tasks/0/batch/1", -1, "tasks[0].batch[1]");
     refused("/tasks/0/estimator", "backward", "tasks[0].estimator: unknown");
-    refused("/tasks/0/estimator", "tangent", "tasks[0].estimator: this runner does not measure");
+    refused("/memory_bytes", 0, "memory_bytes");
+    refused("/prefix", { { "bytes", 0 } }, "prefix.bytes");
+    refused("/prefix", { { "bytes", 1 }, { "precision", "int8" } }, "prefix.precision");
+    refused("/prefix", { { "bytes", 1 }, { "folder", "kept" } }, "prefix.folder");
+    refused("/prefix", { { "bytes", 1 }, { "size", 1 } }, "prefix: unknown field size");
     refused("/tasks/0/distribution", "uniform", "tasks[0].distribution");
     refused("/tasks/0/epsilon", 0, "tasks[0].epsilon");
     refused("/tasks/0/epsilon", 1e-60, "tasks[0].epsilon");

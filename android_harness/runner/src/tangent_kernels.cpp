@@ -1,0 +1,486 @@
+#include "tangent_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+namespace fwdllm {
+
+// Sums in independent lanes, which the compiler keeps in vector registers.
+static const int k_lanes = 16;
+
+// Pairwise, so that half of the lanes are added at once.
+static float sum_of(float (&lanes)[k_lanes]) {
+    for (int lane = 0; lane < 8; lane++) lanes[lane] += lanes[lane + 8];
+    for (int lane = 0; lane < 4; lane++) lanes[lane] += lanes[lane + 4];
+    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
+}
+
+static float dot(const float * a, const float * b, int64_t count) {
+    float lanes[k_lanes] = {};
+    const int64_t whole = count - count % k_lanes;
+    for (int64_t i = 0; i < whole; i += k_lanes) {
+        for (int lane = 0; lane < k_lanes; lane++) lanes[lane] += a[i + lane] * b[i + lane];
+    }
+    float sum = sum_of(lanes);
+    for (int64_t i = whole; i < count; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+// a·b + c·d
+static float dot(const float * a, const float * b, const float * c, const float * d,
+                 int64_t count) {
+    float lanes[k_lanes] = {};
+    const int64_t whole = count - count % k_lanes;
+    for (int64_t i = 0; i < whole; i += k_lanes) {
+        for (int lane = 0; lane < k_lanes; lane++) {
+            lanes[lane] += a[i + lane] * b[i + lane] + c[i + lane] * d[i + lane];
+        }
+    }
+    float sum = sum_of(lanes);
+    for (int64_t i = whole; i < count; i++) sum += a[i] * b[i] + c[i] * d[i];
+    return sum;
+}
+
+static void add_scaled(float * y, float scale, const float * x, int64_t count) {
+    for (int64_t i = 0; i < count; i++) y[i] += scale * x[i];
+}
+
+// Rows of a matrix, `stride` floats apart, each with a factor.
+struct Weighted {
+    const float * factors;
+    const float * rows;
+    int64_t stride;
+};
+
+// out += Σ of the first `count` rows of each term. Elements are taken as many at a time as stay in
+// registers while the rows go by.
+template <int terms>
+static void add_rows(float * out, int64_t size, const Weighted (&sum)[terms], int64_t count) {
+    const int block = 4 * k_lanes;
+    int64_t first = 0;
+    for (; first + block <= size; first += block) {
+        float kept[block];
+        memcpy(kept, out + first, sizeof kept);
+        for (const Weighted & term : sum) {
+            const float * x = term.rows + first;
+            for (int64_t row = 0; row < count; row++, x += term.stride) {
+                const float factor = term.factors[row];
+                for (int i = 0; i < block; i++) kept[i] += factor * x[i];
+            }
+        }
+        memcpy(out + first, kept, sizeof kept);
+    }
+    for (int64_t row = 0; row < count && first < size; row++) {
+        for (const Weighted & term : sum) {
+            add_scaled(out + first, term.factors[row], term.rows + row * term.stride + first,
+                       size - first);
+        }
+    }
+}
+
+// The source tensors of a node whose places depend on which of them exist.
+class Arguments {
+  public:
+    // Its index among the sources; −1: not there.
+    int add(ggml_tensor * t) {
+        if (t == nullptr) return -1;
+        list_[size_t(count_)] = t;
+        return count_++;
+    }
+    ggml_tensor * node(ggml_context * ctx, ggml_type type, int64_t ne0, int64_t ne1, int64_t ne2,
+                       ggml_custom_op_t run, void * setting) {
+        return ggml_custom_4d(ctx, type, ne0, ne1, ne2, 1, list_, count_, run, GGML_N_TASKS_MAX,
+                              setting);
+    }
+
+  private:
+    ggml_tensor * list_[GGML_MAX_SRC] = {};
+    int count_ = 0;
+};
+
+static const float * data_of(const ggml_tensor * node, int source) {
+    return source < 0 ? nullptr : static_cast<const float *>(node->src[source]->data);
+}
+
+static float * data_of(ggml_tensor * node) { return static_cast<float *>(node->data); }
+
+// Norm and gate ------------------------------------------------------------------------------
+
+static void run_norm_tangent(ggml_tensor * node, int thread, int threads, void * setting) {
+    const float epsilon = *static_cast<const float *>(setting);
+    const int64_t width = node->ne[0], columns = node->src[0]->ne[1];
+    const float * x = data_of(node, 0), * weight = data_of(node, 1), * x_dot = data_of(node, 2);
+    for (int64_t column = thread; column < node->ne[1]; column += threads) {
+        const float * primal = x + column % columns * width;
+        const float * in = x_dot + column * width;
+        float * out = data_of(node) + column * width;
+        const float mean_square = dot(primal, primal, width) / float(width) + epsilon;
+        const float inverse = 1.0f / std::sqrt(mean_square);
+        const float along = dot(primal, in, width) / float(width) / mean_square;
+        for (int64_t i = 0; i < width; i++) {
+            out[i] = weight[i] * (in[i] - primal[i] * along) * inverse;
+        }
+    }
+}
+
+ggml_tensor * norm_tangent(Graph & graph, ggml_tensor * x, ggml_tensor * weight,
+                           ggml_tensor * x_dot, float epsilon) {
+    if (x_dot == nullptr) return nullptr;
+    Arguments arguments;
+    for (ggml_tensor * t : { x, weight, x_dot }) arguments.add(t);
+    return arguments.node(graph.context(), GGML_TYPE_F32, x_dot->ne[0], x_dot->ne[1], 1,
+                          run_norm_tangent, graph.keep(epsilon));
+}
+
+struct GateSources {
+    int of_gate, of_up, gate_dot, up_dot;
+};
+
+static void run_gate_tangent(ggml_tensor * node, int thread, int threads, void * setting) {
+    const GateSources & source = *static_cast<const GateSources *>(setting);
+    const int64_t width = node->ne[0], columns = node->src[0]->ne[1];
+    const float * gate_dot = data_of(node, source.gate_dot);
+    const float * up_dot = data_of(node, source.up_dot);
+    for (int64_t column = thread; column < node->ne[1]; column += threads) {
+        const float * of_gate = data_of(node, source.of_gate) + column % columns * width;
+        const float * of_up = data_of(node, source.of_up) + column % columns * width;
+        const float * g = gate_dot + column * width, * u = up_dot + column * width;
+        float * out = data_of(node) + column * width;
+        if (gate_dot == nullptr) {
+            for (int64_t i = 0; i < width; i++) out[i] = of_up[i] * u[i];
+        } else if (up_dot == nullptr) {
+            for (int64_t i = 0; i < width; i++) out[i] = of_gate[i] * g[i];
+        } else {
+            for (int64_t i = 0; i < width; i++) out[i] = of_gate[i] * g[i] + of_up[i] * u[i];
+        }
+    }
+}
+
+ggml_tensor * gate_tangent(Graph & graph, ggml_tensor * of_gate, ggml_tensor * of_up,
+                           ggml_tensor * gate_dot, ggml_tensor * up_dot) {
+    const ggml_tensor * shape = gate_dot != nullptr ? gate_dot : up_dot;
+    if (shape == nullptr) return nullptr;
+    Arguments arguments;
+    GateSources source;
+    source.of_gate = arguments.add(of_gate);
+    source.of_up = arguments.add(of_up);
+    source.gate_dot = arguments.add(gate_dot);
+    source.up_dot = arguments.add(up_dot);
+    return arguments.node(graph.context(), GGML_TYPE_F32, shape->ne[0], shape->ne[1], 1,
+                          run_gate_tangent, graph.keep(source));
+}
+
+// Attention ----------------------------------------------------------------------------------
+
+AttentionPlan::AttentionPlan(const Batch & batch, const Shapes & shapes)
+    : heads(shapes.heads), key_value_heads(shapes.key_value_heads), head_size(shapes.head_size),
+      columns(int64_t(batch.tokens.size())), scale(1.0f / std::sqrt(float(shapes.head_size))) {
+    for (const Batch::Group & g : batch.groups) {
+        for (int64_t i = 0; i < g.count; i++) {
+            sequences.push_back({ g.first + i * g.length, g.length, weights });
+            weights += heads * (g.length * (g.length + 1) / 2);
+        }
+    }
+}
+
+namespace {
+
+// One head of one sequence; threads take these in turn.
+struct Unit {
+    const AttentionPlan & plan;
+    const AttentionPlan::Sequence & sequence;
+    int64_t head;
+
+    Unit(const AttentionPlan & p, int64_t index)
+        : plan(p), sequence(p.sequences[size_t(index / p.heads)]), head(index % p.heads) {}
+
+    float * weights_of(float * all, int64_t query) const {
+        const int64_t length = sequence.length;
+        return all + sequence.weights + head * (length * (length + 1) / 2) +
+               query * (query + 1) / 2;
+    }
+    const float * weights_of(const float * all, int64_t query) const {
+        return weights_of(const_cast<float *>(all), query);
+    }
+    // Position `at` of the sequence in a matrix of `count` heads a column, `first` columns on.
+    const float * query(const float * q, int64_t at, int64_t first = 0) const {
+        return row(q, plan.heads, head, at, first);
+    }
+    const float * key(const float * k, int64_t at, int64_t first = 0) const {
+        return row(k, plan.key_value_heads, head / (plan.heads / plan.key_value_heads), at, first);
+    }
+    const float * row(const float * x, int64_t heads, int64_t which, int64_t at,
+                      int64_t first) const {
+        return x + ((first + sequence.first + at) * heads + which) * plan.head_size;
+    }
+};
+
+}  // namespace
+
+static void run_attention_weights(ggml_tensor * node, int thread, int threads, void * setting) {
+    const AttentionPlan & plan = *static_cast<const AttentionPlan *>(setting);
+    const float * q = data_of(node, 0), * k = data_of(node, 1);
+    const int64_t units = int64_t(plan.sequences.size()) * plan.heads;
+    for (int64_t index = thread; index < units; index += threads) {
+        const Unit unit(plan, index);
+        for (int64_t i = 0; i < unit.sequence.length; i++) {
+            float * p = unit.weights_of(data_of(node), i);
+            float top = -INFINITY, sum = 0;
+            for (int64_t j = 0; j <= i; j++) {
+                p[j] = dot(unit.query(q, i), unit.key(k, j), plan.head_size) * plan.scale;
+                top = std::max(top, p[j]);
+            }
+            for (int64_t j = 0; j <= i; j++) sum += p[j] = std::exp(p[j] - top);
+            for (int64_t j = 0; j <= i; j++) p[j] /= sum;
+        }
+    }
+}
+
+ggml_tensor * attention_weights(const AttentionPlan & plan, Graph & graph, ggml_tensor * q,
+                                ggml_tensor * k) {
+    Arguments arguments;
+    for (ggml_tensor * t : { q, k }) arguments.add(t);
+    return arguments.node(graph.context(), GGML_TYPE_F32, plan.weights, 1, 1,
+                          run_attention_weights, const_cast<AttentionPlan *>(&plan));
+}
+
+static void run_attention_output(ggml_tensor * node, int thread, int threads, void * setting) {
+    const AttentionPlan & plan = *static_cast<const AttentionPlan *>(setting);
+    const float * weights = data_of(node, 0), * v = data_of(node, 1);
+    const int64_t units = int64_t(plan.sequences.size()) * plan.heads;
+    for (int64_t index = thread; index < units; index += threads) {
+        const Unit unit(plan, index);
+        for (int64_t i = 0; i < unit.sequence.length; i++) {
+            const float * p = unit.weights_of(weights, i);
+            float * out = const_cast<float *>(unit.query(data_of(node), i));
+            std::fill(out, out + plan.head_size, 0.0f);
+            add_rows(out, plan.head_size, { { p, unit.key(v, 0), plan.key_stride() } }, i + 1);
+        }
+    }
+}
+
+ggml_tensor * attention_output(const AttentionPlan & plan, Graph & graph, ggml_tensor * weights,
+                               ggml_tensor * v) {
+    Arguments arguments;
+    for (ggml_tensor * t : { weights, v }) arguments.add(t);
+    return arguments.node(graph.context(), GGML_TYPE_F32, plan.heads * plan.head_size, plan.columns,
+                          1, run_attention_output, const_cast<AttentionPlan *>(&plan));
+}
+
+struct AttentionSources {
+    const AttentionPlan * plan;
+    int directions;
+    int weights, q, k, v, q_dot, k_dot, v_dot;
+};
+
+static void run_attention_tangent(ggml_tensor * node, int thread, int threads, void * setting) {
+    const AttentionSources & source = *static_cast<const AttentionSources *>(setting);
+    const AttentionPlan & plan = *source.plan;
+    const float * weights = data_of(node, source.weights);
+    const float * q = data_of(node, source.q), * k = data_of(node, source.k);
+    const float * v = data_of(node, source.v);
+    const float * q_dot = data_of(node, source.q_dot), * k_dot = data_of(node, source.k_dot);
+    const float * v_dot = data_of(node, source.v_dot);
+    const int64_t size = plan.head_size;
+    const int64_t units = int64_t(plan.sequences.size()) * plan.heads;
+    std::vector<float> p_dot;
+    for (int64_t index = thread; index < units * source.directions; index += threads) {
+        const Unit unit(plan, index % units);
+        const int64_t first = index / units * plan.columns;  // column of the direction
+        p_dot.resize(size_t(unit.sequence.length));
+        for (int64_t i = 0; i < unit.sequence.length; i++) {
+            const float * p = unit.weights_of(weights, i);
+            float * out = const_cast<float *>(unit.query(data_of(node), i, first));
+            std::fill(out, out + size, 0.0f);
+            const Weighted of_v_dot{ p, v_dot == nullptr ? nullptr : unit.key(v_dot, 0, first),
+                                     plan.key_stride() };
+            if (q_dot == nullptr && k_dot == nullptr) {
+                add_rows(out, size, { of_v_dot }, i + 1);
+                continue;
+            }
+            float mean = 0;
+            for (int64_t j = 0; j <= i; j++) {
+                float s;
+                if (k_dot == nullptr) {
+                    s = dot(unit.query(q_dot, i, first), unit.key(k, j), size);
+                } else if (q_dot == nullptr) {
+                    s = dot(unit.query(q, i), unit.key(k_dot, j, first), size);
+                } else {
+                    s = dot(unit.query(q_dot, i, first), unit.key(k, j), unit.query(q, i),
+                            unit.key(k_dot, j, first), size);
+                }
+                p_dot[size_t(j)] = s * plan.scale;
+                mean += p[j] * p_dot[size_t(j)];
+            }
+            for (int64_t j = 0; j <= i; j++) p_dot[size_t(j)] = p[j] * (p_dot[size_t(j)] - mean);
+            const Weighted of_v{ p_dot.data(), unit.key(v, 0), plan.key_stride() };
+            if (v_dot == nullptr) {
+                add_rows(out, size, { of_v }, i + 1);
+            } else {
+                add_rows(out, size, { of_v, of_v_dot }, i + 1);
+            }
+        }
+    }
+}
+
+ggml_tensor * attention_tangent(const AttentionPlan & plan, Graph & graph, ggml_tensor * weights,
+                                ggml_tensor * q, ggml_tensor * k, ggml_tensor * v,
+                                ggml_tensor * q_dot, ggml_tensor * k_dot, ggml_tensor * v_dot,
+                                int directions) {
+    if (q_dot == nullptr && k_dot == nullptr && v_dot == nullptr) return nullptr;
+    Arguments arguments;
+    AttentionSources source{ &plan, directions, 0, 0, 0, 0, 0, 0, 0 };
+    source.weights = arguments.add(weights);
+    source.q = arguments.add(q);
+    source.k = arguments.add(k);
+    source.v = arguments.add(v);
+    source.q_dot = arguments.add(q_dot);
+    source.k_dot = arguments.add(k_dot);
+    source.v_dot = arguments.add(v_dot);
+    return arguments.node(graph.context(), GGML_TYPE_F32, plan.heads * plan.head_size,
+                          directions * plan.columns, 1, run_attention_tangent, graph.keep(source));
+}
+
+// Pieces of directions -----------------------------------------------------------------------
+
+struct Pieces {
+    DirectionRange range;
+    const Adapter * adapter;
+    size_t matrix;
+
+    const LoraMatrix & shape() const { return adapter->matrices()[matrix]; }
+    void copy(int direction, int64_t first, int64_t count, float * out) const {
+        copy_rows((*range.all)[size_t(range.first + direction)], adapter->matrices(), matrix,
+                  first, count, out);
+    }
+};
+
+static void run_a_directions(ggml_tensor * node, int thread, int threads, void * setting) {
+    const Pieces & pieces = *static_cast<const Pieces *>(setting);
+    const int64_t rank = pieces.shape().rows;
+    const int64_t inputs = node->ne[0], rows = node->ne[1];
+    for (int64_t row = thread; row < rows * node->ne[2]; row += threads) {
+        float * out = data_of(node) + row * inputs;
+        if (row % rows < rank) {
+            pieces.copy(int(row / rows), row % rows, 1, out);
+        } else {
+            std::fill(out, out + inputs, 0.0f);
+        }
+    }
+}
+
+ggml_tensor * a_directions(Graph & graph, const DirectionRange & range, const Adapter & adapter,
+                           size_t matrix, int64_t rows) {
+    Arguments arguments;
+    return arguments.node(graph.context(), GGML_TYPE_F32, adapter.matrices()[matrix].columns, rows,
+                          range.count, run_a_directions,
+                          graph.keep(Pieces{ range, &adapter, matrix }));
+}
+
+static void run_b_and_directions(ggml_tensor * node, int thread, int threads, void * setting) {
+    const Pieces & pieces = *static_cast<const Pieces *>(setting);
+    const LoraMatrix & shape = pieces.shape();
+    const int64_t rank = shape.columns, columns = node->ne[0];
+    const float * b = data_of(node, 0);
+    const int64_t b_columns = node->src[0]->ne[0];
+    std::vector<float> row(static_cast<size_t>(rank));
+    for (int64_t index = thread; index < shape.rows * node->ne[2]; index += threads) {
+        const int64_t direction = index / shape.rows, peft_row = index % shape.rows;
+        const int64_t place =
+            shape.head_size > 0 ? ggml_row_of(peft_row, shape.head_size) : peft_row;
+        float * out = data_of(node) + (direction * shape.rows + place) * columns;
+        memcpy(out, b + place * b_columns, size_t(rank) * sizeof(float));
+        pieces.copy(int(direction), peft_row, 1, out + rank);
+        std::fill(out + 2 * rank, out + columns, 0.0f);
+    }
+}
+
+ggml_tensor * b_and_directions(Graph & graph, const DirectionRange & range, const Adapter & adapter,
+                               size_t matrix, ggml_tensor * b, int64_t columns) {
+    Arguments arguments;
+    arguments.add(b);
+    return arguments.node(graph.context(), GGML_TYPE_F32, columns, adapter.matrices()[matrix].rows,
+                          range.count, run_b_and_directions,
+                          graph.keep(Pieces{ range, &adapter, matrix }));
+}
+
+struct LowRankSources {
+    int low, a_dot_h, a_h_dot;
+    int64_t rank;
+    float scale;
+    int64_t columns;
+};
+
+static void run_low_rank_tangent(ggml_tensor * node, int thread, int threads, void * setting) {
+    const LowRankSources & source = *static_cast<const LowRankSources *>(setting);
+    const int64_t rank = source.rank, rows = node->ne[0];
+    const float * low = data_of(node, source.low);
+    const float * a_dot_h = data_of(node, source.a_dot_h);
+    const float * a_h_dot = data_of(node, source.a_h_dot);
+    for (int64_t column = thread; column < node->ne[1]; column += threads) {
+        const int64_t direction = column / source.columns, primal = column % source.columns;
+        float * out = data_of(node) + column * rows;
+        std::fill(out, out + rows, 0.0f);
+        if (a_dot_h != nullptr) {  // [rows of Ȧ, directions] in each column of the primal
+            const ggml_tensor * t = node->src[source.a_dot_h];
+            const int64_t directions = node->ne[1] / source.columns;
+            const float * first = a_dot_h + primal * t->ne[0] + direction * (t->ne[0] / directions);
+            add_scaled(out, source.scale, first, rank);
+        }
+        if (a_h_dot != nullptr) {
+            add_scaled(out, source.scale, a_h_dot + column * node->src[source.a_h_dot]->ne[0],
+                       rank);
+        }
+        if (low != nullptr) {
+            add_scaled(out + rank, source.scale, low + primal * node->src[source.low]->ne[0], rank);
+        }
+    }
+}
+
+ggml_tensor * low_rank_tangent(Graph & graph, ggml_tensor * low, ggml_tensor * a_dot_h,
+                               ggml_tensor * a_h_dot, int64_t rank, float scale, int64_t rows,
+                               int directions, int64_t columns) {
+    Arguments arguments;
+    LowRankSources source{ 0, 0, 0, rank, scale, columns };
+    source.low = arguments.add(low);
+    source.a_dot_h = arguments.add(a_dot_h);
+    source.a_h_dot = arguments.add(a_h_dot);
+    return arguments.node(graph.context(), GGML_TYPE_F32, rows, directions * columns, 1,
+                          run_low_rank_tangent, graph.keep(source));
+}
+
+// Loss ---------------------------------------------------------------------------------------
+
+static void run_loss_tangent(ggml_tensor * node, int thread, int threads, void *) {
+    const float * p = data_of(node, 0), * l_dot = data_of(node, 2);
+    const int32_t * targets = static_cast<const int32_t *>(node->src[1]->data);
+    const int64_t rows = node->src[0]->ne[0], columns = node->src[0]->ne[1];
+    double * out = static_cast<double *>(node->data);
+    for (int64_t column = thread; column < node->ne[0]; column += threads) {
+        const float * of_column = p + column % columns * rows;
+        const float * in = l_dot + column * rows;
+        double lanes[k_lanes] = {};
+        const int64_t whole = rows - rows % k_lanes;
+        for (int64_t i = 0; i < whole; i += k_lanes) {
+            for (int lane = 0; lane < k_lanes; lane++) {
+                lanes[lane] += double(of_column[i + lane]) * double(in[i + lane]);
+            }
+        }
+        double sum = 0;
+        for (double lane : lanes) sum += lane;
+        for (int64_t i = whole; i < rows; i++) sum += double(of_column[i]) * double(in[i]);
+        out[column] = sum - double(in[targets[column % columns]]);
+    }
+}
+
+ggml_tensor * loss_tangent(Graph & graph, ggml_tensor * probabilities, ggml_tensor * targets,
+                           ggml_tensor * logits_dot) {
+    Arguments arguments;
+    for (ggml_tensor * t : { probabilities, targets, logits_dot }) arguments.add(t);
+    return arguments.node(graph.context(), GGML_TYPE_F64, logits_dot->ne[1], 1, 1,
+                          run_loss_tangent, nullptr);
+}
+
+}  // namespace fwdllm
