@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from android_harness.accelerators import accelerator_of
 from android_harness.content_store import ContentStore
 from android_harness.device_facts import DeviceFacts, read_device_facts
 from android_harness.elf import elf_abi
@@ -22,7 +23,7 @@ from android_harness.errors import (
     UnsupportedDeviceError,
     WrongAbiError,
 )
-from android_harness.job import Job, Loss, Task, VocabularyLoss
+from android_harness.job import Job, Loss, PrefixPolicy, Task, VocabularyLoss
 from android_harness.records import Record, parse_records
 from android_harness.runner_build import runner_path
 from android_harness.supervised_command import (
@@ -41,6 +42,7 @@ from exporters.manifest import Bundle
 _REPORT_GRACE_S = 10.0
 _CLEAN_UP_TIMEOUT_S = 10.0
 _JOB_FILE = "job.json"
+_PREFIX_FOLDER = "prefix"
 _NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
@@ -52,6 +54,7 @@ class InstalledRunner:
         facts: what the device is.
         bundle: what is installed there.
         runner_sha256: the identity of the runner binary.
+        device: what computes there; None: the CPU.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class InstalledRunner:
         bundle: Bundle,
         runner_sha256: str,
         *,
+        device: str | None = None,
         store: ContentStore,
         runner: PurePosixPath,
         base: PurePosixPath,
@@ -70,6 +74,7 @@ class InstalledRunner:
         self.facts = facts
         self.bundle = bundle
         self.runner_sha256 = runner_sha256
+        self.device = device
         self._store = store
         self._runner = runner
         self._base = base
@@ -82,6 +87,13 @@ class InstalledRunner:
     def state_path(self, name: str) -> str:
         """The path on the device of a value that persists between runs."""
         return str(self.target.workspace / "state" / name)
+
+    def kept_prefix(self, size: int) -> PrefixPolicy:
+        """Keeps up to `size` bytes of the states of frozen layers on the device, for all runs."""
+        base = self.bundle.manifest.file("base")
+        return PrefixPolicy(
+            bytes=size, folder=self.state_path(_PREFIX_FOLDER), model_sha256=base.sha256
+        )
 
     def fetch(self, remote: str, local: Path) -> None:
         """Copies a file from the device."""
@@ -99,6 +111,8 @@ class InstalledRunner:
         updates: Sequence[Combination] = (),
         lora_values_out: str | None = None,
         files: Mapping[str, Path] = _NO_FILES,
+        prefix: PrefixPolicy | None = None,
+        memory_bytes: int | None = None,
         timeout_s: float | None = None,
     ) -> list[Record]:
         """Runs one job to its end and returns its records; see `Job` for the arguments.
@@ -129,7 +143,10 @@ class InstalledRunner:
             lora_values_out=lora_values_out,
             loss=VocabularyLoss() if loss is None else loss,
             threads=threads,
+            device=self.device,
             cpu_mask=cpu_mask,
+            memory_bytes=memory_bytes,
+            prefix=prefix,
             tasks=tuple(tasks),
         )
         folder = self.target.workspace / "runs" / uuid.uuid4().hex
@@ -212,13 +229,15 @@ def install_runner(
     target: Target,
     bundle: Bundle,
     *,
+    device: str | None = None,
     runner: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> InstalledRunner:
     """Puts the runner and the bundle's base and adapter on the device; verified, never twice.
 
     Args:
-        runner: the runner binary; None takes the one built for the device's ABI.
+        device: what computes there, such as vulkan or Vulkan0; None: the CPU.
+        runner: the runner binary; None takes the one built for the target's ABI and `device`.
         progress: called with (file name, bytes sent so far, bytes in total).
 
     Raises:
@@ -230,13 +249,17 @@ def install_runner(
     facts = read_device_facts(target)
     if facts.abi is None:
         raise UnsupportedDeviceError("the device does not tell its ABI", device=target.name)
+    accelerator = accelerator_of(device)
+    accelerators = () if accelerator is None else (accelerator,)
     if runner is None:
-        runner = runner_path(facts.abi)
+        runner = runner_path(facts.abi, accelerators)
     if not runner.is_file():
         raise RunnerMissingError(
-            f"there is no runner for {facts.abi}",
+            " with ".join([f"there is no runner for {facts.abi}", *accelerators]),
             device=target.name,
-            remedy=f"build it with `fwdllm runner build --abi {facts.abi}`",
+            remedy="build it with `fwdllm runner build "
+            + " ".join([f"--abi {facts.abi}", *(f"--with {each}" for each in accelerators)])
+            + "`",
             file=runner,
         )
     _check_abi(runner, facts, target.name)
@@ -257,6 +280,7 @@ def install_runner(
         facts,
         bundle,
         sha256_of(runner),
+        device=device,
         store=store,
         runner=place(runner, executable=True),
         base=place(bundle.base),

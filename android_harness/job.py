@@ -147,6 +147,9 @@ class Job(Contract):
     θ ← θ + coefficient · direction in float32. Rademacher ones keep every replica bit-identical;
     Gaussian ones agree within 1e-6 only. The result is written to `lora_values_out` when given.
 
+    `device` is the one that computes, by its name (Vulkan0) or by its backend's (vulkan: the first
+    of them); None: the CPU.
+
     The process takes at most `memory_bytes`: a task whose predicted peak is above fails before it
     allocates.
     """
@@ -161,6 +164,7 @@ class Job(Contract):
     lora_values_out: str | None = None
     loss: Loss = VocabularyLoss()
     threads: PositiveInt
+    device: str | None = None
     cpu_mask: str | None = Field(default=None, pattern=r"^0x[0-9a-fA-F]{1,128}$")
     memory_bytes: PositiveInt | None = None
     prefix: PrefixPolicy | None = None

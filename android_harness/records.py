@@ -39,7 +39,8 @@ class LoadRecord(Part):
     """The model is in memory; `lora_sha256` is the hash of the LoRA values after the updates."""
 
     event: Literal["load"]
-    backend: str
+    backend: str  # ggml-cpu, ggml-vulkan
+    device: str = "CPU"
     threads: int
     cpu_mask: str | None  # read back from the kernel when one was asked for
     parameters: int
@@ -118,6 +119,18 @@ class MemoryRecord(Part):
     predicted_bytes: int | None = None
 
 
+class CoverageRecord(Part):
+    """Where a task's operations ran: how many on the device, and which were left to the CPU.
+
+    Only for devices other than the CPU; counted in one pass.
+    """
+
+    event: Literal["coverage"]
+    task: int
+    on_device: int
+    on_cpu: dict[str, int]  # by ggml's name of the operation
+
+
 class PrefixRecord(Part):
     """How many examples' states below the first moving layer a task computed, and found kept."""
 
@@ -148,6 +161,7 @@ Record = (
     | AlongRecord
     | EvaluationRecord
     | MemoryRecord
+    | CoverageRecord
     | PrefixRecord
     | ErrorRecord
     | EndRecord

@@ -22,22 +22,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from android_harness.accelerators import Accelerator, RunnerBuildError, cmake_arguments
 from android_harness.cache_root import cache_root
 from exporters.durable_files import sha256_of
-from exporters.errors import FwdllmError
 
 RUNNER_SOURCES = Path(__file__).parent / "runner"
 
 SDIST_REQUIREMENT = "llama-cpp-python==0.3.36"
 SDIST_NAME = "llama_cpp_python-0.3.36.tar.gz"
 SDIST_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
-# What the runner needs of it: ggml with its CPU backend, and a JSON parser.
+# What the runner needs of it: ggml with the backends that it may have, and a JSON parser.
 _SDIST_PARTS = (
     "LICENSE",
     "ggml/CMakeLists.txt",
     "ggml/cmake/",
     "ggml/include/",
     "ggml/src/ggml-cpu/",
+    "ggml/src/ggml-hexagon/",
+    "ggml/src/ggml-opencl/",
+    "ggml/src/ggml-vulkan/",
     "vendor/nlohmann/",
 )
 _SDIST_SOURCE_FOLDER = "ggml/src/"  # its files, without the folders of the other backends
@@ -47,10 +50,6 @@ _ARM_FEATURE_LEVEL = "armv8.2-a+dotprod+fp16"
 _ANDROID_PLATFORM = "android-28"
 
 OutputFunction = Callable[[str], None]
-
-
-class RunnerBuildError(FwdllmError):
-    """The native runner cannot be built here; the message has the end of the failing output."""
 
 
 def host_abi() -> str:
@@ -70,35 +69,44 @@ def host_abi() -> str:
     )
 
 
-def runner_path(abi: str) -> Path:
+def runner_path(abi: str, accelerators: Sequence[Accelerator] = ()) -> Path:
     """Where `build_runner` puts the runner for `abi`, built or not."""
-    digest = hashlib.sha256(f"{SDIST_SHA256}\n{abi}\n{_instruction_set(abi)}\n".encode())
+    what = [SDIST_SHA256, abi, _instruction_set(abi), *sorted(accelerators)]
+    digest = hashlib.sha256("\n".join([*what, ""]).encode())
     for path in _source_files():
         digest.update(f"{path.relative_to(RUNNER_SOURCES)} {sha256_of(path)}\n".encode())
-    return cache_root() / "runner" / f"{abi}-{digest.hexdigest()[:16]}" / "fwdllm-runner"
+    name = "-".join([abi, *sorted(accelerators), digest.hexdigest()[:16]])
+    return cache_root() / "runner" / name / "fwdllm-runner"
 
 
-def build_runner(abi: str | None = None, *, on_output: OutputFunction | None = None) -> Path:
+def build_runner(
+    abi: str | None = None,
+    accelerators: Sequence[Accelerator] = (),
+    *,
+    on_output: OutputFunction | None = None,
+) -> Path:
     """Builds the runner for `abi` (this machine's when None) and returns its path.
 
     Does nothing when this very runner is already built, and fetches nothing when the sources are
     in the cache. Several processes may ask at once; one builds, the others wait.
 
     Args:
+        accelerators: what it computes on beside the CPU.
         on_output: called with each line that pip, CMake and the compiler print.
 
     Raises:
-        RunnerBuildError: a tool is missing, the sources cannot be fetched, or they do not build.
+        RunnerBuildError: a tool or SDK is missing, the sources cannot be fetched, or they do not
+            build.
     """
     abi = abi or host_abi()
-    runner = runner_path(abi)
+    runner = runner_path(abi, accelerators)
     if runner.is_file():
         return runner
     with _only_builder(on_output):
         if not runner.is_file():
-            folder = _configure(abi, on_output, tests=False)
+            folder = _configure(abi, accelerators, on_output, tests=False)
             _build(folder, on_output, target="fwdllm-runner")
-            if runner_path(abi) != runner:
+            if runner_path(abi, accelerators) != runner:
                 raise RunnerBuildError(
                     "the runner's sources changed while they were compiled",
                     remedy="build again",
@@ -115,7 +123,7 @@ def run_runner_tests(*, on_output: OutputFunction | None = None) -> None:
         RunnerBuildError: they do not build, or a test fails.
     """
     with _only_builder(on_output):
-        folder = _configure(host_abi(), on_output, tests=True)
+        folder = _configure(host_abi(), (), on_output, tests=True)
         _build(folder, on_output, target="all")
         _run(["ctest", "--test-dir", str(folder), "--output-on-failure"], on_output)
 
@@ -127,7 +135,7 @@ def build_products(*, on_output: OutputFunction | None = None) -> Path:
         RunnerBuildError: it does not build.
     """
     with _only_builder(on_output):
-        folder = _configure(host_abi(), on_output, tests=True)
+        folder = _configure(host_abi(), (), on_output, tests=True)
         _build(folder, on_output, target="products")
     return folder / "bin" / "products"
 
@@ -142,7 +150,8 @@ def _source_files() -> list[Path]:
 
 def _llama_cpp_sources(on_output: OutputFunction | None) -> Path:
     """The llama.cpp tree, extracted from the source distribution; fetched when not in the cache."""
-    folder = cache_root() / "llama.cpp" / SDIST_SHA256[:16]
+    parts = hashlib.sha256("\n".join([SDIST_SHA256, *_SDIST_PARTS]).encode())
+    folder = cache_root() / "llama.cpp" / parts.hexdigest()[:16]
     if folder.is_dir():
         return folder
     sdist = _sdist(on_output)
@@ -235,9 +244,21 @@ def _toolchain(abi: str) -> list[str]:
     )
 
 
-def _configure(abi: str, on_output: OutputFunction | None, *, tests: bool) -> Path:
+def _configure(
+    abi: str,
+    accelerators: Sequence[Accelerator],
+    on_output: OutputFunction | None,
+    *,
+    tests: bool,
+) -> Path:
     """Runs CMake; returns the build folder, which later builds of changed sources reuse."""
     toolchain = _toolchain(abi)
+    if accelerators and abi != host_abi() and "ANDROID_NDK_ROOT" not in os.environ:
+        raise RunnerBuildError(
+            "a runner with accelerators needs Android's own libraries",
+            remedy="set ANDROID_NDK_ROOT to an Android NDK",
+        )
+    toolchain += cmake_arguments(sorted(accelerators), android=abi != host_abi())
     if shutil.which("cmake") is None:
         raise RunnerBuildError(
             "cmake is not installed", remedy="install cmake and a C++17 compiler"

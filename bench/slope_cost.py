@@ -121,7 +121,9 @@ def _output(command: Sequence[str | Path]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def measure(name: str, quantization: str, options: argparse.Namespace) -> Iterator[dict[str, object]]:
+def measure(
+    name: str, quantization: str, options: argparse.Namespace
+) -> Iterator[dict[str, object]]:
     shape = SHAPES[name]
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(shape, Path(folder), options.batch, options.tokens, options.threads)

@@ -34,7 +34,8 @@ def fit_cost_model(arms: Sequence[Arm], seconds_per_probe: Sequence[float]) -> C
     others is a guess, so the fit is not `determined`.
 
     Args:
-        arms: distinct settings, at least one.
+        arms: distinct settings that move all adapted layers, at least one; either tangents alone
+            or none, since one model does not hold for both.
         seconds_per_probe: the median of each arm, positive.
     """
     design = np.array([_terms_of(arm) for arm in arms])

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from device_bench.cost_model import fit_cost_model
+from device_bench.cost_model import CostFit, fit_cost_model
 from device_bench.errors import SamplesError
 from device_bench.plan import Arm
 from device_bench.profile import ArmSummary, BackendProfile, Interval, Profile
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
+from device_bench.slopes import SLOPES_NAME, SlopeComparison
 from device_bench.statistics import summarise
 from device_bench.verdict import LIFETIME, Evidence, judge
 
@@ -28,7 +29,7 @@ def fit_profile(samples_folder: Path, *, now: datetime) -> Profile:
         now: time-zone aware; samples that have expired by then make the profile suspect.
 
     Raises:
-        ContractError: the folder's sweep.json is missing or malformed.
+        ContractError: the folder's sweep.json is missing, or it or slopes.json is malformed.
         SamplesError: a line of the samples is damaged, or there are none.
     """
     sweep = Sweep.read(samples_folder / SWEEP_NAME)
@@ -43,11 +44,14 @@ def fit_profile(samples_folder: Path, *, now: datetime) -> Profile:
     for measurement in measurements:
         by_backend[measurement.backend].append(measurement)
     measured_at = max(measurement.measured_at for measurement in measurements)
+    slopes_path = samples_folder / SLOPES_NAME
+    slopes = SlopeComparison.read(slopes_path) if slopes_path.exists() else None
     return Profile(
         target=sweep.target,
         device=sweep.device,
         backends=tuple(
-            _backend_profile(sweep, name, by_backend[name], now) for name in sorted(by_backend)
+            _backend_profile(sweep, name, by_backend[name], slopes, now)
+            for name in sorted(by_backend)
         ),
         bundle_sha256=sweep.bundle_sha256,
         runner_sha256=sweep.runner_sha256,
@@ -57,21 +61,28 @@ def fit_profile(samples_folder: Path, *, now: datetime) -> Profile:
 
 
 def _backend_profile(
-    sweep: Sweep, backend: str, measurements: Sequence[Measurement], now: datetime
+    sweep: Sweep,
+    backend: str,
+    measurements: Sequence[Measurement],
+    slopes: SlopeComparison | None,
+    now: datetime,
 ) -> BackendProfile:
     by_arm: dict[Arm, list[Measurement]] = defaultdict(list)
     for measurement in measurements:
         by_arm[measurement.arm].append(measurement)
     arms = [arm for arm in sweep.plan.arms if arm in by_arm]
     summaries = tuple(_arm_summary(arm, by_arm[arm]) for arm in arms)
-    fit = fit_cost_model(arms, [summary.seconds_per_probe.value for summary in summaries])
+    cost = _cost(arms, summaries, tangents=False)
+    tangent_cost = _cost(arms, summaries, tangents=True)
+    fits = [fit for fit in (cost, tangent_cost) if fit is not None]
+    errors = [fit.model.median_relative_error for fit in fits]
     verdict, reasons = judge(
         Evidence(
             arms=summaries,
             jobs_planned=len(sweep.order),
             jobs_measured=len(measurements),
-            cost_error=fit.model.median_relative_error,
-            cost_determined=fit.determined,
+            cost_error=max((error for error in errors if error is not None), default=None),
+            cost_determined=bool(fits) and all(fit.determined for fit in fits),
             age=now - max(measurement.measured_at for measurement in measurements),
             cpu_count=sweep.device.cpu_count,
             cpu_mask_asked=sweep.plan.cpu_mask,
@@ -80,13 +91,29 @@ def _backend_profile(
     )
     return BackendProfile(
         backend=backend,
-        cost=fit.model,
+        cost=cost.model if cost is not None else None,
         cost_provenance="measured",
         arms=summaries,
         peak_memory_bytes=max(summary.peak_memory_bytes for summary in summaries),
         verdict=verdict,
         reasons=reasons,
+        tangent_cost=tangent_cost.model if tangent_cost is not None else None,
+        slope_errors=slopes.errors() if slopes is not None and slopes.backend == backend else (),
     )
+
+
+def _cost(
+    arms: Sequence[Arm], summaries: Sequence[ArmSummary], *, tangents: bool
+) -> CostFit | None:
+    """The model of the arms that move all adapted layers, of tangents or of differences."""
+    chosen = [
+        (arm, summary.seconds_per_probe.value)
+        for arm, summary in zip(arms, summaries, strict=True)
+        if arm.layers is None and (arm.estimator == "tangent") == tangents
+    ]
+    if not chosen:
+        return None
+    return fit_cost_model([arm for arm, _ in chosen], [seconds for _, seconds in chosen])
 
 
 def _arm_summary(arm: Arm, measurements: Sequence[Measurement]) -> ArmSummary:
@@ -104,4 +131,5 @@ def _arm_summary(arm: Arm, measurements: Sequence[Measurement]) -> ArmSummary:
         outliers=len(summary.outliers),
         peak_memory_bytes=max(measurement.vm_hwm_bytes for measurement in measurements),
         provenance="measured",
+        layers=arm.layers,
     )

@@ -7,30 +7,50 @@ from itertools import product
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from android_harness.job import Estimator
 from device_bench.errors import SweepSettingsError
 from exporters.contract import Part
 from exporters.lora.combination import Seed
+from exporters.lora.request import layers_text
 
 LossPositions = Literal["last", "all"]
 
 
 class Arm(Part):
-    """One setting to be timed: `batch` examples of `tokens` tokens each."""
+    """One setting to be timed: `batch` examples of `tokens` tokens each.
+
+    `layers` is the inclusive range of layers whose LoRA moves; None: all adapted layers. What the
+    layers below a range compute is kept, so its time is that of the layers from its first on.
+    """
 
     batch: PositiveInt
     tokens: PositiveInt
     directions_per_pass: PositiveInt
     estimator: Estimator
+    layers: tuple[NonNegativeInt, NonNegativeInt] | None = None
+
+    @model_validator(mode="after")
+    def _first_layer_is_not_above_the_last(self) -> Arm:
+        if self.layers is not None and self.layers[0] > self.layers[1]:
+            raise ValueError(f"layers {layers_text(self.layers)} are none")
+        return self
 
     @property
     def label(self) -> str:
         """The arm in words, for progress and messages."""
+        moving = "all layers" if self.layers is None else f"layers {layers_text(self.layers)}"
         return (
             f"batch {self.batch}, {self.tokens} tokens, "
-            f"{self.directions_per_pass} at once, {self.estimator}"
+            f"{self.directions_per_pass} at once, {self.estimator}, {moving}"
         )
 
 
@@ -39,6 +59,7 @@ def arms_of(
     tokens: Sequence[int],
     directions: Sequence[int],
     estimators: Sequence[str],
+    layers: Sequence[tuple[int, int] | None] = (None,),
 ) -> tuple[Arm, ...]:
     """Every combination of the given values once, in the order given.
 
@@ -53,10 +74,11 @@ def arms_of(
                     "tokens": length,
                     "directions_per_pass": at_once,
                     "estimator": estimator,
+                    "layers": moving,
                 }
             )
-            for batch, length, at_once, estimator in product(
-                batches, tokens, directions, estimators
+            for batch, length, at_once, estimator, moving in product(
+                batches, tokens, directions, estimators, layers
             )
         ]
     except ValidationError as error:
@@ -64,7 +86,8 @@ def arms_of(
     if not arms:
         raise SweepSettingsError(
             "the sweep has no arms",
-            remedy="give at least one batch, token count, direction count and estimator",
+            remedy="give at least one batch, token count, direction count, estimator and range "
+            "of layers",
         )
     return tuple(dict.fromkeys(arms))
 

@@ -31,7 +31,9 @@ class CostModel(Part):
     for a batch of B examples of T tokens, evaluated for D directions at once. `fixed_s` holds
     what does not depend on the batch, above all one read of the base weights. A central probe
     takes two passes per D directions, a forward probe one: its base pass is paid once for
-    all probes of a batch, however many.
+    all probes of a batch, however many. D tangents take one pass over 1 + D copies, the point
+    itself among them; attention and norms cost other amounts there, so a model prices either
+    tangents or the other estimators, whichever it was fitted to.
     """
 
     fixed_s: NonNegativeFloat
@@ -53,8 +55,35 @@ class CostModel(Part):
         self, *, batch: int, tokens: int, directions: int, estimator: Estimator
     ) -> float:
         """Expected wall seconds per probe when `directions` are evaluated at once."""
-        perturbed = self.pass_seconds(batch=batch, tokens=tokens, directions=directions)
-        return (2 if estimator == "central" else 1) * perturbed / directions
+        copies = directions + 1 if estimator == "tangent" else directions
+        one_pass = self.pass_seconds(batch=batch, tokens=tokens, directions=copies)
+        return (2 if estimator == "central" else 1) * one_pass / directions
+
+
+class SlopeError(Part):
+    """How far a device's slopes are from the exact ones of the PyTorch model; measured.
+
+    `relative_error` is ‖measured − exact‖₂ / ‖exact‖₂ over `directions` directions. It holds the
+    error of quantized weights, which all estimators share, beside the estimator's own: rounding
+    of activations, and for differences the step `epsilon`. Weights in float32 leave rounding
+    alone to tangents, some 1e-6.
+    """
+
+    estimator: Estimator
+    epsilon: PositiveFloat | None  # None: a tangent has no step
+    directions: PositiveInt
+    relative_error: NonNegativeFloat
+
+    @property
+    def slopes_per_exact_one(self) -> float:
+        """How many of these slopes are worth one exact slope: 1 + e².
+
+        A forward gradient is a sum of slopes times directions. Independent errors of variance e²
+        add e² to the square of its length and nothing to its part along the gradient, so N such
+        slopes align with the gradient as N / (1 + e²) exact ones do, as long as N is far below
+        the number of parameters.
+        """
+        return 1 + self.relative_error**2
 
 
 class ArmSummary(Part):
@@ -77,10 +106,14 @@ class ArmSummary(Part):
 
 
 class BackendProfile(Part):
-    """What one backend of the device can do."""
+    """What one backend of the device can do.
+
+    The cost models are of probes that move all adapted layers: `cost` of differences,
+    `tangent_cost` of tangents; None: no such probe was measured.
+    """
 
     backend: str
-    cost: CostModel
+    cost: CostModel | None
     cost_provenance: Provenance
     arms: tuple[ArmSummary, ...]
     peak_memory_bytes: PositiveInt
@@ -88,6 +121,28 @@ class BackendProfile(Part):
     reasons: tuple[str, ...]
     # Seconds of a device that has run for long over seconds of its arms; None: not measured.
     sustained_factor: Interval | None = None
+    tangent_cost: CostModel | None = None
+    slope_errors: tuple[SlopeError, ...] = ()  # one per estimator, where the bundle allows it
+
+    def cost_of(self, estimator: Estimator) -> CostModel | None:
+        """The model of the estimator's seconds."""
+        return self.tangent_cost if estimator == "tangent" else self.cost
+
+    def modelled_seconds(self, arm: ArmSummary) -> float | None:
+        """What the cost models say of an arm's seconds per probe; None: they do not know it."""
+        model = self.cost_of(arm.estimator)
+        if model is None or arm.layers is not None:
+            return None
+        return model.probe_seconds(
+            batch=arm.batch,
+            tokens=arm.tokens,
+            directions=arm.directions_per_pass,
+            estimator=arm.estimator,
+        )
+
+    def slope_error(self, estimator: Estimator) -> SlopeError | None:
+        """How exact the estimator's slopes are; None: not measured."""
+        return next((error for error in self.slope_errors if error.estimator == estimator), None)
 
 
 class Profile(Contract):

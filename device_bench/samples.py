@@ -5,7 +5,9 @@ A SAMPLES folder holds
 * `sweep.json`: what was measured, on what, in which order (`provenance.py`);
 * `examples.jsonl`: the token sequences;
 * `samples.jsonl`: one `Measurement` a line, appended as soon as its job ends;
-* `samples.parquet`: the same as a table with a row per sample (`samples_table`).
+* `samples.parquet`: the same as a table with a row per sample (`samples_table`);
+* `slopes.json` and `slope-examples.jsonl`: slopes beside exact ones (`slopes.py`), where the
+  bundle has exact ones.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from device_bench.errors import SamplesError
 from device_bench.plan import Arm, Slot
 from exporters.contract import Part
 from exporters.durable_files import write_atomically
+from exporters.lora.request import layers_text
 
 SWEEP_NAME = "sweep.json"
 EXAMPLES_NAME = "examples.jsonl"
@@ -39,6 +42,7 @@ COLUMNS = {
     "tokens": "int64",
     "directions_per_pass": "int64",
     "estimator": "string",
+    "layers": "string",  # whose LoRA moved: all | A-B
     "threads": "int64",
     "block": "int64",
     "position": "int64",  # of the job in the sweep's order, from 0
@@ -188,6 +192,7 @@ def samples_table(target: str, measurements: Sequence[Measurement]) -> pd.DataFr
             "target": target,
             "backend": measurement.backend,
             **measurement.arm.model_dump(),
+            "layers": layers_text(measurement.arm.layers),
             "threads": measurement.threads,
             "block": measurement.slot.block,
             "position": measurement.position,

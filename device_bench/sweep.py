@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from android_harness.installed_runner import InstalledRunner
-from android_harness.job import TimeTask
+from android_harness.job import PrefixPolicy, TimeTask
 from android_harness.records import HelloRecord, Record
 from device_bench.errors import SweepMismatchError, SweepSettingsError
 from device_bench.examples import RandomExamples
@@ -24,9 +24,15 @@ from device_bench.samples import (
     read_measurements,
     samples_table,
 )
+from device_bench.slopes import SLOPES_NAME, measure_slopes
 from exporters.durable_files import replaced_atomically
+from exporters.lora.request import layers_text
+from exporters.lora.support import Support
+from exporters.manifest import Architecture
 
 __all__ = ["Arm", "arms_of", "run_sweep"]
+
+_FLOAT16_BYTES = 2
 
 
 def run_sweep(
@@ -52,6 +58,9 @@ def run_sweep(
     peak memory that belongs to the arm alone, and the loss of one job at most when a device drops
     out. Called again on the same folder it measures only what is missing.
 
+    Where the bundle has exact slopes to compare with, the first job measures them by each
+    estimator of the sweep (`slopes.py`).
+
     Args:
         warmup: untimed repetitions at the start of each job.
         repetitions: timed repetitions of each job, so `blocks` times as many per arm.
@@ -62,7 +71,7 @@ def run_sweep(
         on_progress: called with (what is measured next, jobs done, jobs in all).
 
     Raises:
-        SweepSettingsError: a setting is out of range or does not fit the model.
+        SweepSettingsError: a setting is out of range or does not fit the model and its LoRA.
         SweepMismatchError: the folder holds the samples of another sweep.
         DeviceError: a job failed; all finished jobs are kept.
     """
@@ -84,6 +93,7 @@ def run_sweep(
             remedy="give another path for the samples",
             file=out_folder,
         )
+    _refuse_layers_without_lora(plan.arms, installed.bundle.manifest.lora.layers)
     report = on_progress or (lambda text, done, total: None)
     examples = RandomExamples(plan.arms, installed.bundle.manifest.architecture)
     sweep = _begin_or_resume(installed, plan, out_folder / SWEEP_NAME)
@@ -93,25 +103,31 @@ def run_sweep(
 
     drop_torn_line(samples_path)
     finished = {measurement.slot for measurement in read_measurements(samples_path)}
+    parity = installed.bundle.manifest.parity
+    if parity and parity.reference and not (out_folder / SLOPES_NAME).exists():
+        report("slopes beside exact ones", len(finished), len(sweep.order))
+        records = measure_slopes(
+            installed,
+            parity,
+            parity.reference,
+            list(dict.fromkeys(arm.estimator for arm in plan.arms)),
+            out_folder,
+            threads=plan.threads,
+            cpu_mask=plan.cpu_mask,
+            timeout_s=timeout_s,
+        )
+        sweep = _with_hello(sweep, records, out_folder / SWEEP_NAME)
     for position, slot in enumerate(sweep.order):
         if slot in finished:
             continue
         arm = plan.arms[slot.arm]
         report(arm.label, len(finished), len(sweep.order))
-        task = TimeTask(
-            batch=examples.lines_of(arm),
-            estimator=arm.estimator,
-            epsilon=plan.epsilon,
-            directions_per_pass=arm.directions_per_pass,
-            warmup=plan.warmup,
-            repetitions=plan.repetitions,
-            minimum_ns=plan.minimum_ms * 1_000_000,
-        )
         records = installed.run(
             examples=examples_path,
-            tasks=[task],
+            tasks=[_timing(plan, arm, examples.lines_of(arm))],
             threads=plan.threads,
             cpu_mask=plan.cpu_mask,
+            prefix=_prefix(arm, installed.bundle.manifest.architecture),
             timeout_s=timeout_s,
         )
         measurement = Measurement.from_records(
@@ -125,9 +141,7 @@ def run_sweep(
         )
         append_measurement(samples_path, measurement)
         finished.add(slot)
-        if sweep.hello is None:
-            sweep = sweep.model_copy(update={"hello": _hello(records)})
-            sweep.write(out_folder / SWEEP_NAME)
+        sweep = _with_hello(sweep, records, out_folder / SWEEP_NAME)
 
     report("done", len(finished), len(sweep.order))
     measurements = read_measurements(samples_path)
@@ -137,6 +151,35 @@ def run_sweep(
         sweep = sweep.model_copy(update={"finished_at": datetime.now(UTC)})
         sweep.write(out_folder / SWEEP_NAME)
     return sweep
+
+
+def _refuse_layers_without_lora(arms: Sequence[Arm], adapted: Sequence[int]) -> None:
+    for first, last in (arm.layers for arm in arms if arm.layers is not None):
+        if not any(first <= layer <= last for layer in adapted):
+            raise SweepSettingsError(
+                f"no layer of {layers_text((first, last))} has LoRA",
+                remedy=f"choose among the layers {adapted[0]} to {adapted[-1]}",
+            )
+
+
+def _timing(plan: SweepPlan, arm: Arm, lines: tuple[int, ...]) -> TimeTask:
+    return TimeTask(
+        batch=lines,
+        estimator=arm.estimator,
+        epsilon=plan.epsilon,
+        directions_per_pass=arm.directions_per_pass,
+        warmup=plan.warmup,
+        repetitions=plan.repetitions,
+        minimum_ns=plan.minimum_ms * 1_000_000,
+        support=Support(layers=arm.layers),
+    )
+
+
+def _prefix(arm: Arm, architecture: Architecture) -> PrefixPolicy | None:
+    """Room for what the layers below the arm's range compute of its whole batch."""
+    if arm.layers is None:
+        return None
+    return PrefixPolicy(bytes=arm.batch * arm.tokens * architecture.hidden_size * _FLOAT16_BYTES)
 
 
 def _begin_or_resume(installed: InstalledRunner, plan: SweepPlan, path: Path) -> Sweep:
@@ -171,5 +214,11 @@ def _require_equal(field: str, old: object, new: object, path: Path) -> None:
         )
 
 
-def _hello(records: Sequence[Record]) -> HelloRecord | None:
-    return next((record for record in records if isinstance(record, HelloRecord)), None)
+def _with_hello(sweep: Sweep, records: Sequence[Record], path: Path) -> Sweep:
+    """The sweep with the `hello` of its first job, written where it was not yet."""
+    hello = next((record for record in records if isinstance(record, HelloRecord)), None)
+    if sweep.hello is not None or hello is None:
+        return sweep
+    sweep = sweep.model_copy(update={"hello": hello})
+    sweep.write(path)
+    return sweep

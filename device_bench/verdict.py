@@ -19,8 +19,8 @@ class Evidence:
     arms: Sequence[ArmSummary]
     jobs_planned: int
     jobs_measured: int
-    cost_error: float | None  # held-out relative error; None when it cannot be known
-    cost_determined: bool
+    cost_error: float | None  # held-out relative error of the worst model; None: not known
+    cost_determined: bool  # of every model; False without any
     age: timedelta  # of the newest sample
     cpu_count: int | None  # of the device; None when unknown
     cpu_mask_asked: str | None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from pydantic import Field, FiniteFloat, model_validator
+
 from exporters.contract import Contract, Part
 from exporters.durable_files import sha256_of
 from exporters.errors import ContractError
+from exporters.lora.combination import Seed
 from exporters.lora.layout import LoraLayout
 
 MANIFEST_NAME = "manifest.json"
@@ -43,12 +46,34 @@ class BundleFile(Part):
     sha256: str
 
 
+class SlopeReference(Part):
+    """Exact slopes of the PyTorch model, with all that is needed to measure them elsewhere.
+
+    `slopes` are the derivatives, in nats per unit of direction, of the mean loss over every token
+    of `sequences` but the first of each, at the values of the bundle's adapter; forward-mode
+    differentiation in float32 of the weights before they were quantized. `directions` name
+    Rademacher directions over all LoRA parameters.
+    """
+
+    # Token ids, all of one length; each token predicts its next.
+    sequences: tuple[tuple[int, ...], ...] = Field(min_length=1)
+    directions: tuple[Seed, ...] = Field(min_length=1)
+    slopes: tuple[FiniteFloat, ...]
+
+    @model_validator(mode="after")
+    def _one_slope_for_each_direction(self) -> SlopeReference:
+        if len(self.slopes) != len(self.directions):
+            raise ValueError(f"{len(self.slopes)} slopes for {len(self.directions)} directions")
+        return self
+
+
 class Parity(Part):
     """How far the artifact's numbers are from the PyTorch model's, measured at export.
 
     Losses are mean nats per predicted token over `sequences` × `tokens` random tokens.
     `slope_cosine` compares the artifact's central differences at `epsilon` with the exact
-    directional derivatives of the PyTorch model over `directions` Rademacher directions.
+    directional derivatives of the PyTorch model over `directions` Rademacher directions. Those
+    derivatives are kept in `reference`, so that a device can be compared with them too.
     """
 
     engine: str  # what evaluated the artifact, e.g. "llama-cpp-python 0.3.36"
@@ -60,6 +85,7 @@ class Parity(Part):
     directions: int
     epsilon: float
     slope_cosine: float | None  # None when no direction was asked for
+    reference: SlopeReference | None = None  # None without directions, and in older bundles
 
 
 class TensorTypes(Part):

@@ -9,6 +9,7 @@ from android_harness.job import Job
 from android_harness.records import RECORD_ADAPTER
 from device_bench.profile import Profile
 from device_bench.provenance import Sweep
+from device_bench.slopes import SlopeComparison
 from exporters.manifest import Manifest
 from toolkit.allocation.contract import Allocation
 from toolkit.plan.contract import Plan
@@ -20,6 +21,7 @@ SCHEMAS = {
     "job": Job.model_json_schema,
     "record": RECORD_ADAPTER.json_schema,
     "sweep": Sweep.model_json_schema,
+    "slopes": SlopeComparison.model_json_schema,
     "profile": Profile.model_json_schema,
     "allocation": Allocation.model_json_schema,
     "convergence": ConvergenceTable.model_json_schema,

@@ -14,7 +14,7 @@ from exporters.gguf.adapter import write_adapter
 from exporters.gguf.llama_engine import ENGINE_NAME, LlamaEngine
 from exporters.lora.directions import direction, draw_seeds
 from exporters.lora.layout import LoraLayout
-from exporters.manifest import Architecture, Parity, Quantization
+from exporters.manifest import Architecture, Parity, Quantization, SlopeReference
 from exporters.torch_reference import TorchReference
 
 SEQUENCES = 2
@@ -40,6 +40,16 @@ class Reference:
     seeds: list[int]  # one per direction
     loss: float
     slopes: NDArray[np.float64]  # [directions]
+
+    def for_devices(self) -> SlopeReference | None:
+        """What a device needs to be compared with the slopes; None without directions."""
+        if not self.seeds:
+            return None
+        return SlopeReference(
+            sequences=tuple(tuple(row) for row in self.sequences.tolist()),
+            directions=tuple(self.seeds),
+            slopes=tuple(self.slopes.tolist()),
+        )
 
 
 def random_sequences(architecture: Architecture, seed: int) -> NDArray[np.int64]:
@@ -118,6 +128,7 @@ def measure_parity(
         directions=directions,
         epsilon=epsilon,
         slope_cosine=_cosine(reference.slopes, slopes) if directions else None,
+        reference=reference.for_devices(),
     )
 
 

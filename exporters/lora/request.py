@@ -49,6 +49,11 @@ class LoraRequest:
         return list(range(first, last + 1))
 
 
+def layers_text(layers: tuple[int, int] | None) -> str:
+    """How an inclusive range of layers is written: `A-B`, or `all` for None."""
+    return "all" if layers is None else f"{layers[0]}-{layers[1]}"
+
+
 def layer_range(text: str, model_layers: int) -> tuple[int, int]:
     """The first and last layer that `all`, `last:N` or `A-B` names.
 

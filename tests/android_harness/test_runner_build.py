@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from android_harness import runner_build
+from android_harness.accelerators import RunnerBuildError
 from android_harness.runner_build import (
-    RunnerBuildError,
     build_runner,
     host_abi,
     runner_path,

@@ -17,8 +17,6 @@ from android_harness.job import (
     AlongTask,
     EvaluateTask,
     ProbeTask,
-    Task,
-    TimeTask,
     VerbalizerLoss,
 )
 from android_harness.records import EndRecord, ErrorRecord, HelloRecord, parse_records

@@ -11,7 +11,6 @@ import pytest
 from android_harness.errors import RunnerFailedError
 from android_harness.job import EvaluateTask, PrefixPolicy, ProbeTask
 from android_harness.records import (
-    EvaluationRecord,
     MemoryRecord,
     PrefixRecord,
     ProbeRecord,
@@ -104,7 +103,7 @@ def test_evaluations_share_what_is_below_the_first_adapted_layer(tmp_path: Path)
 # In a folder --------------------------------------------------------------------------------
 
 
-def in_folder(bench: Bench, model_sha256: str = MODEL_SHA256, size: int = 1 << 20) -> PrefixPolicy:
+def in_folder(model_sha256: str = MODEL_SHA256, size: int = 1 << 20) -> PrefixPolicy:
     return PrefixPolicy(bytes=size, folder="kept", model_sha256=model_sha256)
 
 
@@ -113,21 +112,21 @@ def files(bench: Bench) -> list[Path]:
 
 
 def test_a_folder_outlives_the_run(bench: Bench) -> None:
-    first = bench.run(PROBE, prefix=in_folder(bench))
-    second = bench.run(PROBE, prefix=in_folder(bench))
+    first = bench.run(PROBE, prefix=in_folder())
+    second = bench.run(PROBE, prefix=in_folder())
     assert (prefixes(first), prefixes(second)) == ([(3, 0)], [(0, 3)])
     assert slopes(first) == slopes(second)
     assert len(files(bench)) == 3
 
 
 def test_what_changes_the_states_changes_their_name(bench: Bench) -> None:
-    policy = in_folder(bench)
+    policy = in_folder()
     bench.run(PROBE, prefix=policy)
     above = Combination(pairs=((5, 0.1),), support=TOP)
     assert prefixes(bench.run(PROBE, prefix=policy, updates=(above,))) == [(0, 3)]
     below = Combination(pairs=((5, 0.1),), support=Support(layers=(0, 0)))
     assert prefixes(bench.run(PROBE, prefix=policy, updates=(below,))) == [(3, 0)]
-    other_model = in_folder(bench, hashlib.sha256(b"another").hexdigest())
+    other_model = in_folder(hashlib.sha256(b"another").hexdigest())
     assert prefixes(bench.run(PROBE, prefix=other_model)) == [(3, 0)]
     lower = PROBE.model_copy(update={"support": Support(layers=(1, 3))})
     assert prefixes(bench.run(lower, prefix=policy)) == [(3, 0)]
@@ -137,27 +136,30 @@ def test_what_changes_the_states_changes_their_name(bench: Bench) -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "longer", "empty"])
 def test_a_damaged_file_is_computed_again(bench: Bench, damage: str) -> None:
-    whole = bench.run(PROBE, prefix=in_folder(bench))
+    whole = bench.run(PROBE, prefix=in_folder())
     path = files(bench)[0]
     content = bytearray(path.read_bytes())
     content[10] ^= 1 if damage == "flipped" else 0
     kept = {"cut": len(content) - 1, "empty": 0}.get(damage, len(content))
     path.write_bytes(bytes(content[:kept]) + (b"x" if damage == "longer" else b""))
-    records = bench.run(PROBE, prefix=in_folder(bench))
+    records = bench.run(PROBE, prefix=in_folder())
     assert prefixes(records) == [(1, 2)]
     assert slopes(records) == slopes(whole)
-    assert prefixes(bench.run(PROBE, prefix=in_folder(bench))) == [(0, 3)]  # mended
+    assert prefixes(bench.run(PROBE, prefix=in_folder())) == [(0, 3)]  # mended
 
 
 def test_a_folder_stays_within_its_size(bench: Bench) -> None:
     size = 33 * SHAPE.width * 2 + 200
-    bench.run(*(PROBE.model_copy(update={"batch": (i,)}) for i in range(4)), prefix=in_folder(bench, size=size))
+    bench.run(
+        *(PROBE.model_copy(update={"batch": (i,)}) for i in range(4)),
+        prefix=in_folder(size=size),
+    )
     assert 0 < sum(path.stat().st_size for path in files(bench)) <= size
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(bench: Bench) -> None:
     (bench.folder / "kept").write_text("a file")
-    assert slopes(bench.run(PROBE, prefix=in_folder(bench))) == slopes(bench.run(PROBE, prefix=KEPT))
+    assert slopes(bench.run(PROBE, prefix=in_folder())) == slopes(bench.run(PROBE, prefix=KEPT))
 
 
 # Memory -------------------------------------------------------------------------------------
@@ -241,4 +243,3 @@ def test_an_example_without_a_target_may_be_kept(bench: Bench) -> None:
     )
     records = bench.run(PROBE.model_copy(update={"batch": (0, 1)}), prefix=KEPT)
     assert prefixes(records) == [(2, 0)]
-    assert not [r for r in records if isinstance(r, EvaluationRecord)]

@@ -89,7 +89,9 @@ def rows(draw: st.DrawFn, targets: Sequence[int]) -> list[dict[str, list[int]]]:
     for length in lengths:
         tokens = draw(st.lists(st.integers(0, 39), min_size=length, max_size=length))
         some = st.sampled_from([-100, *targets])
-        made.append({"tokens": tokens, "targets": draw(st.lists(some, min_size=length, max_size=length))})
+        made.append(
+            {"tokens": tokens, "targets": draw(st.lists(some, min_size=length, max_size=length))}
+        )
     made[0]["targets"][-1] = targets[0]
     return made
 

@@ -1,4 +1,7 @@
-"""A stand-in for an installed runner whose timings follow a known cost model, with noise."""
+"""A stand-in for an installed runner whose timings follow known cost models, with noise.
+
+Its slopes have known errors too.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,19 @@ import numpy as np
 
 from android_harness.device_facts import DeviceFacts
 from android_harness.errors import IncompleteRunError
-from android_harness.job import Job, Task
+from android_harness.job import Job, PrefixPolicy, ProbeTask, Task, TimeTask
 from android_harness.records import (
     EndRecord,
     HelloRecord,
     LoadRecord,
     MemoryRecord,
+    ProbeRecord,
     Record,
     RunnerDevice,
     SampleRecord,
 )
 from device_bench.profile import CostModel
+from exporters.manifest import Parity, SlopeReference
 
 COST = CostModel(
     fixed_s=0.02,
@@ -30,19 +35,50 @@ COST = CostModel(
     per_direction_s=3e-3,
     median_relative_error=None,
 )
+TANGENT_COST = CostModel(
+    fixed_s=0.03,
+    per_token_s=1.5e-4,
+    per_attention_pair_s=5e-7,
+    per_direction_s=1e-3,
+    median_relative_error=None,
+)
+# Of the slopes by each estimator.
+RELATIVE_ERRORS = {"central": 0.125, "forward": 0.5, "tangent": 0.03125}
+LAYERS = 6
+ADAPTED_LAYERS = (2, 3, 4, 5)
+HIDDEN_SIZE = 32
 VOCABULARY_SIZE = 512
 CONTEXT_LENGTH = 256
 BASE_MEMORY_BYTES = 100_000_000
 MEMORY_PER_TOKEN_BYTES = 10_000
 
+REFERENCE = SlopeReference(
+    sequences=((1, 2, 3, 4), (5, 6, 7, 8)), directions=(11, 12, 13), slopes=(1.0, -2.0, 0.5)
+)
+PARITY = Parity(
+    engine="none",
+    sequences=2,
+    tokens=3,
+    reference_loss=6.0,
+    artifact_loss=6.0,
+    relative_loss_difference=0.0,
+    directions=3,
+    epsilon=0.02,
+    slope_cosine=0.99,
+    reference=REFERENCE,
+)
+
 
 class FakeInstalledRunner:
-    """Answers time tasks as the native runner does; remembers the jobs it was given.
+    """Answers time and probe tasks as the native runner does; remembers the jobs it was given.
+
+    A range of layers costs the share of the model that lies above its first layer.
 
     Args:
         noise: relative standard deviation of a timing.
         drop_out_at: the index of the job at which the device disappears.
         seen_mask: what the kernel reads back in place of the mask that was asked for.
+        parity: of the bundle's manifest.
     """
 
     def __init__(
@@ -53,6 +89,7 @@ class FakeInstalledRunner:
         seen_mask: str | None = None,
         cpu_count: int = 8,
         runner_sha256: str = "b" * 64,
+        parity: Parity | None = None,
     ) -> None:
         self.target = SimpleNamespace(name="adb:FAKE")
         self.facts = DeviceFacts(
@@ -72,12 +109,17 @@ class FakeInstalledRunner:
             memory_total_bytes=8 << 30,
             page_size_bytes=4096,
         )
-        architecture = SimpleNamespace(
-            vocabulary_size=VOCABULARY_SIZE, context_length=CONTEXT_LENGTH
+        manifest = SimpleNamespace(
+            architecture=SimpleNamespace(
+                vocabulary_size=VOCABULARY_SIZE,
+                context_length=CONTEXT_LENGTH,
+                hidden_size=HIDDEN_SIZE,
+                layers=LAYERS,
+            ),
+            lora=SimpleNamespace(layers=ADAPTED_LAYERS),
+            parity=parity,
         )
-        self.bundle = SimpleNamespace(
-            sha256="a" * 64, manifest=SimpleNamespace(architecture=architecture)
-        )
+        self.bundle = SimpleNamespace(sha256="a" * 64, manifest=manifest)
         self.runner_sha256 = runner_sha256
         self.jobs: list[Job] = []
         self._noise = noise
@@ -92,6 +134,7 @@ class FakeInstalledRunner:
         tasks: Sequence[Task],
         threads: int,
         cpu_mask: str | None = None,
+        prefix: PrefixPolicy | None = None,
         timeout_s: float | None = None,
     ) -> list[Record]:
         if len(self.jobs) == self._drop_out_at:
@@ -102,63 +145,86 @@ class FakeInstalledRunner:
             examples=str(examples),
             threads=threads,
             cpu_mask=cpu_mask,
+            prefix=prefix,
             tasks=tuple(tasks),
         )
         self.jobs.append(job)
-        (task,) = job.tasks
-        assert task.kind == "time"
+        load = LoadRecord(
+            event="load",
+            backend="ggml-cpu",
+            threads=threads,
+            cpu_mask=self._seen_mask or cpu_mask,
+            parameters=1000,
+            weight_bytes=BASE_MEMORY_BYTES // 2,
+            wall_ns=5_000_000,
+            cpu_ns=4_000_000,
+            lora_sha256="c" * 64,
+        )
+        done: list[Record] = []
+        for number, task in enumerate(job.tasks):
+            if isinstance(task, TimeTask):
+                done += self._timed(number, task, examples, threads)
+            else:
+                assert isinstance(task, ProbeTask)
+                done += _probed(number, task)
+        end = EndRecord(event="end", status="ok", tasks_done=len(job.tasks))
+        return [_HELLO, load, *done, end]
+
+    def _timed(self, number: int, task: TimeTask, examples: Path, threads: int) -> list[Record]:
         lines = [json.loads(line) for line in examples.read_text().splitlines()]
         (tokens,) = {len(lines[index]["tokens"]) for index in task.batch}
-
-        batch = len(task.batch)
-        passes = 2
-        expected_s = task.directions_per_pass * COST.probe_seconds(
-            batch=batch,
-            tokens=tokens,
-            directions=task.directions_per_pass,
-            estimator=task.estimator,
+        batch, at_once = len(task.batch), task.directions_per_pass
+        assert at_once is not None
+        passes = {"central": 2, "forward": 1, "tangent": 1 + at_once}[task.estimator]
+        cost = TANGENT_COST if task.estimator == "tangent" else COST
+        expected_s = at_once * cost.probe_seconds(
+            batch=batch, tokens=tokens, directions=at_once, estimator=task.estimator
         )
-        samples = []
-        for number in range(task.warmup + task.repetitions):
-            steady = number >= task.warmup
+        if task.support.layers is not None:
+            expected_s *= (LAYERS - task.support.layers[0]) / LAYERS
+        samples: list[Record] = []
+        for repetition in range(task.warmup + task.repetitions):
+            steady = repetition >= task.warmup
             slowdown = 1.0 + self._noise * self._generator.standard_normal()
             wall_ns = int(1e9 * expected_s * max(slowdown, 0.01) * (1 if steady else 10))
             samples.append(
                 SampleRecord(
                     event="sample",
-                    task=0,
-                    repetition=number - task.warmup if steady else number,
+                    task=number,
+                    repetition=repetition - task.warmup if steady else repetition,
                     phase="steady" if steady else "warmup",
-                    directions=task.directions_per_pass,
+                    directions=at_once,
                     passes=passes,
-                    start_ns=number * 10**9,
+                    start_ns=repetition * 10**9,
                     wall_ns=wall_ns,
                     cpu_ns=wall_ns * threads,
                 )
             )
-        return [
-            _HELLO,
-            LoadRecord(
-                event="load",
-                backend="ggml-cpu",
-                threads=threads,
-                cpu_mask=self._seen_mask or cpu_mask,
-                parameters=1000,
-                weight_bytes=BASE_MEMORY_BYTES // 2,
-                wall_ns=5_000_000,
-                cpu_ns=4_000_000,
-                lora_sha256="c" * 64,
-            ),
-            *samples,
-            MemoryRecord(
-                event="memory",
-                task=0,
-                vm_hwm_bytes=BASE_MEMORY_BYTES + MEMORY_PER_TOKEN_BYTES * batch * tokens,
-                rss_anon_bytes=BASE_MEMORY_BYTES // 2,
-                rss_file_bytes=BASE_MEMORY_BYTES // 2,
-            ),
-            EndRecord(event="end", status="ok", tasks_done=1),
-        ]
+        memory = MemoryRecord(
+            event="memory",
+            task=number,
+            vm_hwm_bytes=BASE_MEMORY_BYTES + MEMORY_PER_TOKEN_BYTES * batch * tokens,
+            rss_anon_bytes=BASE_MEMORY_BYTES // 2,
+            rss_file_bytes=BASE_MEMORY_BYTES // 2,
+        )
+        return [*samples, memory]
+
+
+def _probed(number: int, task: ProbeTask) -> list[Record]:
+    """Slopes that are all off by the estimator's share of the exact one."""
+    exact = dict(zip(REFERENCE.directions, REFERENCE.slopes, strict=True))
+    return [
+        ProbeRecord(
+            event="probe",
+            task=number,
+            direction=direction,
+            slope=exact[direction] * (1 + RELATIVE_ERRORS[task.estimator]),
+            loss_plus=6.0,
+            loss_minus=6.0,
+        )
+        for direction in task.directions
+        if isinstance(direction, int)
+    ]
 
 
 _HELLO = HelloRecord(

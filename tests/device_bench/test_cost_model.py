@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from device_bench.cost_model import TERMS, fit_cost_model
 from device_bench.plan import Arm, arms_of
 from device_bench.profile import CostModel
-from tests.device_bench.fake_timing_runner import COST
+from tests.device_bench.fake_timing_runner import COST, TANGENT_COST
 
 ARMS = arms_of([1, 4], [32, 128], [1, 8], ["central", "forward"])
 
@@ -31,6 +31,19 @@ def test_exact_timings_give_back_the_terms() -> None:
     assert fit.model.median_relative_error == pytest.approx(0.0, abs=1e-4)
     for term in TERMS:
         assert getattr(fit.model, term) == pytest.approx(getattr(COST, term), rel=1e-2)
+
+
+def test_tangents_are_priced_as_copies_of_the_batch_with_the_point_itself() -> None:
+    whole_pass = TANGENT_COST.pass_seconds(batch=2, tokens=64, directions=9)
+    one = TANGENT_COST.probe_seconds(batch=2, tokens=64, directions=8, estimator="tangent")
+    assert one == pytest.approx(whole_pass / 8)
+
+    arms = arms_of([1, 4], [32, 128], [1, 8], ["tangent"])
+    fit = fit_cost_model(arms, [seconds(TANGENT_COST, arm) for arm in arms])
+
+    assert fit.determined
+    for term in TERMS:
+        assert getattr(fit.model, term) == pytest.approx(getattr(TANGENT_COST, term), rel=1e-2)
 
 
 def test_noisy_timings_predict_unmeasured_settings_within_the_noise() -> None:

@@ -13,9 +13,17 @@ from device_bench.fit_profile import fit_profile
 from device_bench.profile import BackendProfile, Profile
 from device_bench.sweep import arms_of, run_sweep
 from exporters.errors import ContractError
-from tests.device_bench.fake_timing_runner import COST, FakeInstalledRunner
+from tests.device_bench.fake_timing_runner import (
+    COST,
+    PARITY,
+    RELATIVE_ERRORS,
+    TANGENT_COST,
+    FakeInstalledRunner,
+)
 
 ARMS = arms_of([1, 4], [16, 128], [1, 8], ["central", "forward"])
+TANGENTS = arms_of([1, 4], [16, 128], [1, 8], ["tangent"])
+TOP_LAYERS = arms_of([1, 4], [16, 128], [1, 8], ["central", "tangent"], [(4, 5)])
 
 
 def profile_of(folder: Path, runner: FakeInstalledRunner, **settings: object) -> Profile:
@@ -36,8 +44,80 @@ def test_the_known_cost_is_recovered_within_the_noise(tmp_path: Path) -> None:
     for setting in ({"batch": 2, "tokens": 64}, {"batch": 4, "tokens": 96}):
         for estimator in ("central", "forward"):
             expected = COST.probe_seconds(**setting, directions=4, estimator=estimator)
+            assert backend.cost is not None
             fitted = backend.cost.probe_seconds(**setting, directions=4, estimator=estimator)
             assert fitted == pytest.approx(expected, rel=0.05)
+
+
+def test_tangents_have_a_cost_model_of_their_own(tmp_path: Path) -> None:
+    runner = FakeInstalledRunner(noise=0.02)
+    backend = only_backend(profile_of(tmp_path, runner, arms=ARMS + TANGENTS))
+
+    assert (backend.verdict, backend.reasons) == ("valid", ())
+    for estimator, known in (("tangent", TANGENT_COST), ("central", COST)):
+        setting = {"batch": 2, "tokens": 64, "directions": 4, "estimator": estimator}
+        fitted = backend.cost_of(estimator)
+        assert fitted is not None
+        assert fitted.probe_seconds(**setting) == pytest.approx(
+            known.probe_seconds(**setting), rel=0.05
+        )
+
+
+def test_arms_of_some_layers_are_summarised_but_not_fitted(tmp_path: Path) -> None:
+    """The fake's top layers cost a third of all: they would pull the models down."""
+    alone = only_backend(profile_of(tmp_path / "a", FakeInstalledRunner(), arms=ARMS + TANGENTS))
+    arms = ARMS + TOP_LAYERS + TANGENTS
+    both = only_backend(profile_of(tmp_path / "b", FakeInstalledRunner(), arms=arms))
+
+    assert (both.cost, both.tangent_cost) == (alone.cost, alone.tangent_cost)
+    assert (both.verdict, both.reasons) == ("valid", ())
+    assert [arm.layers for arm in both.arms] == [arm.layers for arm in arms]
+    for arm in both.arms:
+        assert (both.modelled_seconds(arm) is None) == (arm.layers is not None)
+
+
+@pytest.mark.parametrize(
+    ("arms", "known"),
+    [(TANGENTS, (False, True)), (ARMS, (True, False)), (TOP_LAYERS, (False, False))],
+)
+def test_what_no_arm_shows_has_no_cost_model(
+    tmp_path: Path, arms: tuple, known: tuple[bool, bool]
+) -> None:
+    profile = profile_of(tmp_path / "samples", FakeInstalledRunner(), arms=arms)
+    profile.write(tmp_path / "profile.json")
+    backend = only_backend(Profile.read(tmp_path / "profile.json"))
+
+    assert (backend.cost is not None, backend.tangent_cost is not None) == known
+    assert backend.reasons == (() if any(known) else ("cost-terms-undetermined",))
+
+
+def test_slope_errors_are_those_of_the_device(tmp_path: Path) -> None:
+    runner = FakeInstalledRunner(parity=PARITY)
+    profile = profile_of(tmp_path / "samples", runner, arms=ARMS + TANGENTS)
+    profile.write(tmp_path / "profile.json")
+    backend = only_backend(Profile.read(tmp_path / "profile.json"))
+
+    assert {error.estimator: error.relative_error for error in backend.slope_errors} == (
+        pytest.approx(RELATIVE_ERRORS)
+    )
+    steps = {error.estimator: error.epsilon for error in backend.slope_errors}
+    assert steps == {"central": 0.02, "forward": 0.02, "tangent": None}
+    assert {error.directions for error in backend.slope_errors} == {3}
+    # An error of a half: five of these slopes are worth four exact ones.
+    forward = backend.slope_error("forward")
+    assert forward is not None and forward.slopes_per_exact_one == pytest.approx(1.25)
+
+
+def test_a_bundle_without_exact_slopes_gives_no_slope_errors(tmp_path: Path) -> None:
+    assert only_backend(profile_of(tmp_path, FakeInstalledRunner())).slope_errors == ()
+
+
+def test_damaged_slopes_are_refused(tmp_path: Path) -> None:
+    profile_of(tmp_path, FakeInstalledRunner(parity=PARITY))
+    (tmp_path / "slopes.json").write_text("{}")
+
+    with pytest.raises(ContractError, match="slope comparison"):
+        fit_profile(tmp_path, now=datetime.now(UTC))
 
 
 def test_warm_up_does_not_count(tmp_path: Path) -> None:
@@ -80,7 +160,8 @@ def test_a_profile_of_one_arm_round_trips_too(tmp_path: Path) -> None:
 
     assert Profile.read(tmp_path / "profile.json") == profile
     assert only_backend(profile).reasons == ("cost-terms-undetermined",)
-    assert only_backend(profile).cost.median_relative_error is None
+    cost = only_backend(profile).cost
+    assert cost is not None and cost.median_relative_error is None
 
 
 def test_a_profile_expires_seven_days_after_its_samples(tmp_path: Path) -> None:

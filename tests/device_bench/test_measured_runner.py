@@ -12,29 +12,51 @@ import pytest
 from android_harness.installed_runner import InstalledRunner, install_runner
 from android_harness.open_target import open_target
 from device_bench.fit_profile import fit_profile
-from device_bench.profile import Profile
+from device_bench.profile import BackendProfile, Profile
 from device_bench.sweep import arms_of, run_sweep
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest
+from exporters.manifest import Bundle, Quantization
 from tests.exporters.models import random_llama
 
 ARMS = arms_of([1, 2], [8, 32], [1, 2], ["central", "forward"])
+EVERY_KIND = arms_of([1], [8], [1, 2], ["central", "forward", "tangent"], [None, (1, 1)])
+
+
+def bundle_of(folder: Path, quantization: Quantization, *, parity_directions: int) -> Bundle:
+    return export_gguf(
+        str(random_llama(folder / "model")),
+        folder / "bundle",
+        quantization=quantization,
+        lora=LoraRequest(rank=4, alpha=8.0),
+        parity_directions=parity_directions,
+    )
 
 
 @pytest.fixture(scope="module")
 def installed(
     runner_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[InstalledRunner]:
-    folder = tmp_path_factory.mktemp("bundle")
-    bundle = export_gguf(
-        str(random_llama(folder / "model")),
-        folder / "bundle",
-        quantization="q8_0",
-        lora=LoraRequest(rank=4, alpha=8.0),
-        parity_directions=0,
-    )
+    bundle = bundle_of(tmp_path_factory.mktemp("bundle"), "q8_0", parity_directions=0)
     with open_target("local") as target:
         yield install_runner(target, bundle, runner=runner_binary)
+
+
+def profiled(bundle: Bundle, runner: Path, folder: Path) -> BackendProfile:
+    """A quick sweep of every kind of arm."""
+    with open_target("local") as target:
+        run_sweep(
+            install_runner(target, bundle, runner=runner),
+            EVERY_KIND,
+            folder,
+            threads=1,
+            warmup=0,
+            repetitions=1,
+            minimum_ms=0,
+            blocks=1,
+        )
+    (backend,) = fit_profile(folder, now=datetime.now(UTC)).backends
+    return backend
 
 
 def test_a_sweep_on_this_machine_becomes_a_profile(
@@ -59,8 +81,44 @@ def test_a_sweep_on_this_machine_becomes_a_profile(
         assert 0 < seconds.low <= seconds.value <= seconds.high
         assert arm.peak_memory_bytes > installed.bundle.base.stat().st_size
     # How long it takes is this machine's affair; that other settings can be predicted is ours.
+    assert backend.cost is not None
     predicted = backend.cost.probe_seconds(batch=2, tokens=16, directions=2, estimator="central")
     assert predicted > 0
+
+
+def test_every_kind_of_arm_is_measured(runner_binary: Path, tmp_path: Path) -> None:
+    bundle = bundle_of(tmp_path, "q8_0", parity_directions=0)
+    backend = profiled(bundle, runner_binary, tmp_path / "samples")
+
+    assert {(arm.estimator, arm.directions_per_pass, arm.layers) for arm in backend.arms} == {
+        (arm.estimator, arm.directions_per_pass, arm.layers) for arm in EVERY_KIND
+    }
+    assert backend.cost is not None and backend.tangent_cost is not None
+    assert backend.slope_errors == ()
+
+
+@pytest.mark.parametrize(
+    ("quantization", "tangent", "difference"),
+    # Weights in float32 leave rounding alone to tangents, and to differences their step.
+    [("f32", 1e-4, 2e-2), ("q8_0", 0.1, 0.5)],
+)
+def test_slope_errors_are_those_of_the_arithmetic(
+    quantization: Quantization,
+    tangent: float,
+    difference: float,
+    runner_binary: Path,
+    tmp_path: Path,
+) -> None:
+    bundle = bundle_of(tmp_path, quantization, parity_directions=8)
+    backend = profiled(bundle, runner_binary, tmp_path / "samples")
+
+    errors = {error.estimator: error for error in backend.slope_errors}
+    assert set(errors) == {"central", "forward", "tangent"}
+    assert bundle.manifest.parity is not None
+    assert errors["central"].epsilon == bundle.manifest.parity.epsilon
+    assert 0 < errors["tangent"].relative_error < tangent
+    assert errors["central"].relative_error < difference
+    assert errors["tangent"].relative_error < errors["forward"].relative_error
 
 
 def test_the_runner_reports_what_the_table_says(installed: InstalledRunner, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -13,12 +14,14 @@ from device_bench.provenance import Sweep
 from device_bench.samples import read_measurements
 from device_bench.sweep import arms_of, run_sweep
 from tests.device_bench.fake_timing_runner import (
+    ADAPTED_LAYERS,
     BASE_MEMORY_BYTES,
+    HIDDEN_SIZE,
     MEMORY_PER_TOKEN_BYTES,
     FakeInstalledRunner,
 )
 
-ARMS = arms_of([1, 4], [16, 64], [1, 8], ["central", "forward"])
+ARMS = arms_of([1, 4], [16, 64], [1, 8], ["central", "forward", "tangent"])
 JOBS = 3 * len(ARMS)
 
 
@@ -151,6 +154,54 @@ def test_nothing_is_written_for_settings_that_do_not_fit_the_model(tmp_path: Pat
         measure(FakeInstalledRunner(), folder, arms=arms_of([1], [257], [1], ["central"]))
 
     assert not folder.exists()
+
+
+def test_a_range_of_layers_moves_alone_above_kept_states(tmp_path: Path) -> None:
+    arms = arms_of([1, 4], [16], [8], ["tangent"], [None, (4, 5)])
+    runner = FakeInstalledRunner()
+
+    measure(runner, tmp_path, arms=arms)
+
+    for measurement, job in zip(
+        read_measurements(tmp_path / "samples.jsonl"), runner.jobs, strict=True
+    ):
+        arm = measurement.arm
+        assert job.tasks[0].support.layers == arm.layers
+        if arm.layers is None:
+            assert job.prefix is None
+        else:
+            # Two bytes for each number of the state after each token of the batch.
+            assert job.prefix is not None and job.prefix.precision == "float16"
+            assert job.prefix.bytes == 2 * arm.batch * arm.tokens * HIDDEN_SIZE
+    table = pd.read_parquet(tmp_path / "samples.parquet")
+    assert set(table["layers"]) == {"all", "4-5"}
+
+
+def test_layers_without_lora_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "samples"
+    below = (0, ADAPTED_LAYERS[0] - 1)
+
+    with pytest.raises(SweepSettingsError, match="no layer of 0-1 has LoRA"):
+        measure(
+            FakeInstalledRunner(), folder, arms=arms_of([1], [16], [1], ["central"], [None, below])
+        )
+
+    assert not folder.exists()
+
+
+def test_samples_of_before_ranges_of_layers_are_read(tmp_path: Path) -> None:
+    measure(FakeInstalledRunner(), tmp_path)
+    samples, description = tmp_path / "samples.jsonl", tmp_path / "sweep.json"
+    samples.write_text(samples.read_text().replace(',"layers":null', ""))
+    text = description.read_text()
+    assert '"layers": null' in text
+    description.write_text(re.sub(r',\s*"layers": null', "", text))
+    runner = FakeInstalledRunner()
+
+    measure(runner, tmp_path)
+
+    assert runner.jobs == []
+    assert {each.arm.layers for each in read_measurements(samples)} == {None}
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

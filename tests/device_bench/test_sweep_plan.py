@@ -33,6 +33,14 @@ def test_arms_are_every_combination_once() -> None:
     assert Arm(batch=4, tokens=128, directions_per_pass=8, estimator="forward") in arms
 
 
+def test_every_range_of_layers_is_an_arm_of_its_own() -> None:
+    arms = arms_of([1], [32], [1], ["central", "tangent"], [None, (4, 5), (2, 5)])
+
+    assert len(arms) == 6
+    assert {arm.layers for arm in arms} == {None, (4, 5), (2, 5)}
+    assert len({arm.label for arm in arms}) == 6
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -40,6 +48,7 @@ def test_arms_are_every_combination_once() -> None:
         (([1], [-5], [1], ["central"]), "tokens = -5"),
         (([1], [32], [0], ["central"]), "directions_per_pass = 0"),
         (([1], [32], [1], ["backprop"]), "estimator = 'backprop'"),
+        (([1], [32], [1], ["central"], [(5, 4)]), "layers 5-4 are none"),
         (([], [32], [1], ["central"]), "no arms"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import gguf
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 
 from exporters.durable_files import sha256_of
@@ -17,8 +19,16 @@ from exporters.errors import ContractError, ExportError
 from exporters.gguf.adapter import read_adapter_values, write_adapter
 from exporters.gguf.export import LoraRequest, export_gguf
 from exporters.gguf.llama_engine import LlamaEngine
+from exporters.lora.directions import direction
 from exporters.lora.layout import TARGET_MODULES
-from exporters.manifest import QUANTIZATIONS, Bundle, Parity, Quantization
+from exporters.manifest import (
+    QUANTIZATIONS,
+    Bundle,
+    Manifest,
+    Parity,
+    Quantization,
+    SlopeReference,
+)
 from tests.exporters.models import FAMILIES, random_llama
 
 ALL_MODULES = LoraRequest(rank=4, alpha=8.0, targets=TARGET_MODULES)
@@ -63,6 +73,58 @@ def test_an_exported_base_exports_again_to_the_same_numbers(family: str, tmp_pat
     kept = {"attention_bias", "tied_embeddings", "rope_scaling", "head_size", "heads", "layers"}
     before, after = first.manifest.architecture, second.manifest.architecture
     assert before.model_dump(include=kept) == after.model_dump(include=kept)
+
+
+def test_the_exact_slopes_can_be_compared_with_elsewhere(
+    llama_folder: Path, tmp_path: Path
+) -> None:
+    """From the manifest and the adapter alone: differences of the f32 artifact are the slopes."""
+    bundle = export_gguf(
+        str(llama_folder), tmp_path / "b", quantization="f32", lora=ALL_MODULES, seed=3,
+        parity_directions=4,
+    )  # fmt: skip
+    parity = parity_of(Bundle(bundle.folder))  # as it is read back
+    reference, layout = parity.reference, bundle.manifest.lora
+    assert reference is not None
+    assert len(reference.sequences) == parity.sequences
+    assert {len(sequence) for sequence in reference.sequences} == {parity.tokens + 1}
+    assert len(reference.directions) == len(reference.slopes) == parity.directions == 4
+
+    values = read_adapter_values(bundle.adapter, bundle.manifest.architecture, layout)
+    sequences = np.array(reference.sequences)
+    measured = []
+    with LlamaEngine(bundle.base, tokens=parity.tokens) as engine:
+        for seed in reference.directions:
+            losses = []
+            for sign in (1, -1):
+                path = tmp_path / "moved.gguf"
+                moved = values + np.float32(sign * parity.epsilon) * direction(
+                    seed, layout.parameters
+                )
+                write_adapter(path, bundle.manifest.architecture, layout, moved)
+                with engine.adapter(path):
+                    losses.append(engine.loss(sequences))
+            measured.append((losses[0] - losses[1]) / (2 * parity.epsilon))
+    error = np.linalg.norm(np.array(measured) - reference.slopes)
+    assert error < 0.02 * np.linalg.norm(reference.slopes)
+
+
+def test_without_directions_there_is_nothing_to_compare_with(llama_bundle: Bundle) -> None:
+    parity = parity_of(llama_bundle)
+    assert (parity.directions, parity.slope_cosine, parity.reference) == (0, None, None)
+
+
+def test_a_manifest_of_before_exact_slopes_is_read(llama_bundle: Bundle, tmp_path: Path) -> None:
+    content = json.loads((llama_bundle.folder / "manifest.json").read_text())
+    del content["parity"]["reference"]
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(content))
+    assert Manifest.read(path) == llama_bundle.manifest
+
+
+def test_a_slope_for_every_direction_or_none_is_read() -> None:
+    with pytest.raises(ValidationError, match="1 slopes for 2 directions"):
+        SlopeReference(sequences=((1, 2),), directions=(7, 8), slopes=(0.5,))
 
 
 # What a random model of 2 layers loses to each quantization; garbled weights lose far more.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.errors import ExportError
-from exporters.lora.request import LoraRequest
+from exporters.lora.request import LoraRequest, layer_range, layers_text
 
 
 @given(layers=st.integers(1, 100), data=st.data())
@@ -21,6 +21,14 @@ def test_layers_are_the_ones_written(layers: int, data: st.DataObject) -> None:
     assert LoraRequest(layers=f"last:{count}").chosen_layers(layers) == list(
         range(layers - count, layers)
     )
+
+
+@given(layers=st.integers(1, 100), data=st.data())
+def test_a_range_reads_as_it_is_written(layers: int, data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, layers - 1))
+    last = data.draw(st.integers(first, layers - 1))
+    assert layer_range(layers_text((first, last)), layers) == (first, last)
+    assert layers_text(None) == "all"
 
 
 @pytest.mark.parametrize("layers", ["", "first:2", "last:", "last:0", "last:5", "2-1", "0-4", "-1"])

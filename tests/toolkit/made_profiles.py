@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from android_harness.device_facts import DeviceFacts, parse_device_facts
-from device_bench.profile import ArmSummary, BackendProfile, CostModel, Interval, Profile
+from device_bench.profile import (
+    ArmSummary,
+    BackendProfile,
+    CostModel,
+    Interval,
+    Profile,
+    SlopeError,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BUNDLE = "a" * 64
@@ -48,6 +55,32 @@ def arm(
     )
 
 
+def cost(seconds: float, *, error: float | None = 0.02) -> CostModel:
+    """Of a pass over one copy of 4 × 32 tokens in `seconds`, half of them of the tokens."""
+    return CostModel(
+        fixed_s=seconds / 2,
+        per_token_s=seconds / 2 / (4 * 32),
+        per_attention_pair_s=0.0,
+        per_direction_s=0.0,
+        median_relative_error=error,
+    )
+
+
+def slope_errors(**errors: float) -> tuple[SlopeError, ...]:
+    """The relative errors of estimators by their names."""
+    return tuple(
+        SlopeError.model_validate(
+            {
+                "estimator": estimator,
+                "epsilon": None if estimator == "tangent" else 0.01,
+                "directions": 8,
+                "relative_error": error,
+            }
+        )
+        for estimator, error in errors.items()
+    )
+
+
 def facts(memory: int | None) -> DeviceFacts:
     return parse_device_facts("").model_copy(update={"memory_total_bytes": memory})
 
@@ -67,23 +100,25 @@ def profile(
     joules: float | None = None,
     spread: float = 0.0,
     error: float | None = 0.02,
+    differences: bool = True,
+    tangents: CostModel | None = None,
+    errors: tuple[SlopeError, ...] = (),
 ) -> Profile:
-    """`seconds` are those of a central probe of 4 × 32 tokens, half of them of the tokens."""
+    """`seconds` are those of a central probe of 4 × 32 tokens, half of them of the tokens.
+
+    Without `differences` no cost model of them is known.
+    """
     backend = BackendProfile(
         backend="ggml-cpu",
-        cost=CostModel(
-            fixed_s=seconds / 4,
-            per_token_s=seconds / 4 / (4 * 32),
-            per_attention_pair_s=0.0,
-            per_direction_s=0.0,
-            median_relative_error=error,
-        ),
+        cost=cost(seconds / 2, error=error) if differences else None,
         cost_provenance="modelled",
         arms=arms or (arm(1, seconds, joules=joules, spread=spread),),
         peak_memory_bytes=100 << 20,
         verdict=verdict,
         reasons=reasons,
         sustained_factor=sustained,
+        tangent_cost=tangents,
+        slope_errors=errors,
     )
     return Profile(
         target=target,

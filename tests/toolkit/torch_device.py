@@ -18,6 +18,7 @@ from android_harness.job import (
     EvaluateTask,
     Loss,
     Measuring,
+    PrefixPolicy,
     ProbeTask,
     Task,
     VerbalizerLoss,
@@ -86,6 +87,9 @@ class TorchDevice:
     def state_path(self, name: str) -> str:
         return str(self.target.workspace / "state" / name)
 
+    def kept_prefix(self, size: int) -> PrefixPolicy:
+        return PrefixPolicy(bytes=size)
+
     def run(
         self,
         *,
@@ -97,6 +101,7 @@ class TorchDevice:
         updates: Sequence[Combination] = (),
         lora_values_out: str | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
+        prefix: PrefixPolicy | None = None,
         timeout_s: float | None = None,
     ) -> list[Record]:
         self.runs += 1
@@ -183,13 +188,11 @@ class TorchDevice:
         loss: Loss | None,
     ) -> tuple[float, float, float]:
         """The slope along v with its two losses."""
-        if task.estimator == "tangent":
-            raise RunnerFailedError(
-                "this runner does not measure tangents",
-                device=self.target.name,
-                phase="job",
-                file=None,
-            )
+        if task.epsilon is None or task.estimator == "tangent":
+            theta = torch.from_numpy(values).requires_grad_()
+            mean = self._mean_loss(batch, theta, loss)[0]
+            (gradient,) = torch.autograd.grad(mean, theta)
+            return float(gradient.double() @ torch.from_numpy(v).double()), float(mean), float(mean)
         step = np.float32(task.epsilon) * v
         central = task.estimator == "central"
         plus = self._loss(batch, values + step, loss)[0]
@@ -214,24 +217,29 @@ class TorchDevice:
         self, batch: list[dict[str, list[int]]], values: np.ndarray, loss: Loss | None
     ) -> tuple[float, list[int], int]:
         """Mean loss, predictions (under a verbalizer), positions."""
-        self._values = torch.from_numpy(values)
+        with torch.no_grad():
+            mean, predictions, positions = self._mean_loss(batch, torch.from_numpy(values), loss)
+        return float(mean), predictions, positions
+
+    def _mean_loss(
+        self, batch: list[dict[str, list[int]]], values: torch.Tensor, loss: Loss | None
+    ) -> tuple[torch.Tensor, list[int], int]:
+        self._values = values
         longest = max(len(example["tokens"]) for example in batch)
         tokens = torch.zeros(len(batch), longest, dtype=torch.long)
         targets = torch.full((len(batch), longest), -100)
         for row, example in enumerate(batch):
             tokens[row, : len(example["tokens"])] = torch.tensor(example["tokens"])
             targets[row, : len(example["targets"])] = torch.tensor(example["targets"])
-        with torch.no_grad():
-            logits = self._model(input_ids=tokens).logits[targets != -100].double()
+        logits = self._model(input_ids=tokens).logits[targets != -100].double()
         wanted = targets[targets != -100]
         if not isinstance(loss, VerbalizerLoss):
-            mean = torch.nn.functional.cross_entropy(logits, wanted)
-            return float(mean), [], len(wanted)
+            return torch.nn.functional.cross_entropy(logits, wanted), [], len(wanted)
         labels = torch.tensor(loss.tokens)
         logits = logits[:, labels] + torch.tensor(loss.shifts or [0.0], dtype=torch.float64)
         classes = (wanted[:, None] == labels).int().argmax(1)
         mean = torch.nn.functional.cross_entropy(logits, classes)
-        return float(mean), labels[logits.argmax(1)].tolist(), len(wanted)
+        return mean, labels[logits.argmax(1)].tolist(), len(wanted)
 
     def _adapt(self, layer: int, name: str, module: torch.nn.Module) -> None:
         pair = {t.matrix: t for t in self._layout.tensors if (t.layer, t.module) == (layer, name)}

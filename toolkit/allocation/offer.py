@@ -33,7 +33,9 @@ class Setting:
 
     @property
     def tokens_in_flight(self) -> int:
-        return self.batch * self.tokens * self.directions_per_pass
+        """Columns of a pass: of every perturbed copy, or of the point itself and its tangents."""
+        copies = self.directions_per_pass + (self.estimator == "tangent")
+        return self.batch * self.tokens * copies
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Offer:
     """A setting that a device can run, and its cost per probe.
 
     `sigma` is the standard deviation of the logarithm of its seconds; `base_pass_s` what it pays
-    once a round for the unperturbed pass of the `forward` estimator.
+    once a round, beside its probes: the unperturbed pass of the `forward` estimator, and for a
+    range of layers the pass through those below it, which counts as a whole one.
     """
 
     backend: BackendProfile
@@ -63,8 +66,8 @@ def offers(
 ) -> list[Offer]:
     """The settings that the device's usable backends can run within the memory limit.
 
-    A range of layers narrower than all is offered only in a setting that was measured with it:
-    unless the runner keeps what the layers below compute, it costs as much as all of them.
+    A range of layers is offered only in a setting that was measured with it: the cost models are
+    of probes that move all adapted layers.
 
     Args:
         memory_limit_bytes: None: half of the device's own memory, where that is known.
@@ -100,7 +103,8 @@ def peak_memory(backend: BackendProfile, setting: Setting) -> Modelled:
 
     Memory grows with the tokens in flight, batch · tokens · directions. The model goes in a
     straight line through the smallest measured arm and the steepest other one, so it never
-    predicts less than an arm showed.
+    predicts less than an arm showed. Tangents hold more for each token than perturbed copies, so
+    the line is through arms of the setting's own kind, where there are any.
     """
     return _Costs(backend).peak_memory(setting)
 
@@ -125,16 +129,14 @@ class _Costs:
 
     def _offer(self, setting: Setting) -> Offer | None:
         backend, arm = self._backend, self._arms.get(setting)
-        # The cost model knows neither tangents nor ranges of layers.
-        if arm is None and (setting.layers is not None or setting.estimator == "tangent"):
-            return None
-        warnings: tuple[str, ...] = ()
+        model = backend.cost_of(setting.estimator) if setting.layers is None else None
+        warnings: list[str] = []
         if arm is not None:
             seconds, sigma = arm.seconds_per_probe.value, measured_sigma(arm)
             provenance = arm.provenance
-        else:
-            error = backend.cost.median_relative_error
-            seconds = backend.cost.probe_seconds(
+        elif model is not None:
+            error = model.median_relative_error
+            seconds = model.probe_seconds(
                 batch=setting.batch,
                 tokens=setting.tokens,
                 directions=setting.directions_per_pass,
@@ -142,7 +144,12 @@ class _Costs:
             )
             sigma, provenance = modelled_sigma(backend.arms, error), "modelled"
             if error is None:
-                warnings = ("the error of its cost model is not known and counts as none",)
+                warnings.append("the error of its cost model is not known and counts as none")
+        else:
+            return None
+        base_pass_s = self._base_pass_s(setting)
+        if base_pass_s is None:
+            warnings.append("what it pays once a round is not known and counts as nothing")
         if seconds <= 0:
             return None
         if (hot := backend.sustained_factor) is not None:
@@ -153,15 +160,18 @@ class _Costs:
             setting=setting,
             seconds_per_probe=Modelled(value=seconds, provenance=provenance),
             sigma=sigma,
-            base_pass_s=self._base_pass_s(setting),
+            base_pass_s=base_pass_s or 0.0,
             peak_memory_bytes=self.peak_memory(setting),
             joules_per_probe=self._joules(arm, seconds),
-            warnings=warnings,
+            warnings=tuple(warnings),
         )
 
-    def _base_pass_s(self, setting: Setting) -> float:
-        if setting.estimator == "central":
+    def _base_pass_s(self, setting: Setting) -> float | None:
+        """Seconds once a round; None: not known."""
+        if setting.estimator != "forward" and setting.layers is None:
             return 0.0
+        if self._backend.cost is None:
+            return None
         hot = self._backend.sustained_factor
         return self._backend.cost.pass_seconds(
             batch=setting.batch, tokens=setting.tokens, directions=1
@@ -189,22 +199,34 @@ class _Costs:
             return Modelled(value=arm.peak_memory_bytes, provenance=arm.provenance)
         if not self._arms:
             return Modelled(value=self._backend.peak_memory_bytes, provenance="modelled")
-        smallest, steepest = self._memory_line
+        smallest, steepest = self._memory_lines[setting.estimator == "tangent"]
         more = max(0, setting.tokens_in_flight - _setting_of(smallest).tokens_in_flight)
         return Modelled(value=smallest.peak_memory_bytes + steepest * more, provenance="modelled")
 
     @cached_property
-    def _memory_line(self) -> tuple[ArmSummary, float]:
-        """The smallest arm, and the steepest rise from it in bytes per token in flight."""
-        smallest = min(self._backend.arms, key=lambda arm: _setting_of(arm).tokens_in_flight)
-        origin = _setting_of(smallest).tokens_in_flight
-        slopes = [
-            (arm.peak_memory_bytes - smallest.peak_memory_bytes)
-            / (_setting_of(arm).tokens_in_flight - origin)
-            for arm in self._backend.arms
-            if _setting_of(arm).tokens_in_flight > origin
-        ]
-        return smallest, max([0.0, *slopes])
+    def _memory_lines(self) -> dict[bool, tuple[ArmSummary, float]]:
+        """The line for tangents (True) and that for differences (False)."""
+        whole = [arm for arm in self._backend.arms if arm.layers is None]
+        return {
+            tangents: _memory_line(
+                [arm for arm in whole if (arm.estimator == "tangent") == tangents]
+                or self._backend.arms
+            )
+            for tangents in (True, False)
+        }
+
+
+def _memory_line(arms: Sequence[ArmSummary]) -> tuple[ArmSummary, float]:
+    """The smallest arm, and the steepest rise from it in bytes per token in flight."""
+    smallest = min(arms, key=lambda arm: _setting_of(arm).tokens_in_flight)
+    origin = _setting_of(smallest).tokens_in_flight
+    slopes = [
+        (arm.peak_memory_bytes - smallest.peak_memory_bytes)
+        / (_setting_of(arm).tokens_in_flight - origin)
+        for arm in arms
+        if _setting_of(arm).tokens_in_flight > origin
+    ]
+    return smallest, max([0.0, *slopes])
 
 
 def watts(backend: BackendProfile) -> float | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Column, Table
 
-from android_harness.job import Estimator
+from exporters.lora.request import layers_text
 from toolkit.allocation.contract import Allocation, DeviceAllocation
 from toolkit.cli.console import out as console
 from toolkit.cli.console import print_json
-from toolkit.cli.options import JsonOption, integers
+from toolkit.cli.options import EstimatorOrAuto, JsonOption, integers
 from toolkit.cli.profiles import PROFILES_HELP, read_profiles
 
 
@@ -28,7 +29,9 @@ def allocate(
     directions: Annotated[
         str, typer.Option(help="Directions at once to choose from, per device.")
     ] = "1,8",
-    estimator: Annotated[Estimator, typer.Option()] = "central",
+    estimator: Annotated[
+        EstimatorOrAuto, typer.Option(help="auto: what the profiles say is the best.")
+    ] = "central",
     batches: Annotated[
         str | None,
         typer.Option(help="Other batches that a device may use; needs --noise-scale."),
@@ -73,16 +76,18 @@ def allocate(
 ) -> None:
     """Divide probes over devices so that the last one is done as early as possible."""
     from toolkit.allocation.allocate import allocate as divide
+    from toolkit.allocation.choose_estimator import choose_estimator
     from toolkit.allocation.limits import Batches, Floor, Limits
 
     if (batches is None) != (noise_scale is None):
         raise typer.BadParameter("--batches and --noise-scale belong together")
-    allocation = divide(
-        read_profiles(profiles),
+    measured = read_profiles(profiles)
+    divide_by = partial(
+        divide,
+        measured,
         probes=probes,
         batch=batch,
         tokens=tokens,
-        estimator=estimator,
         directions_per_pass=integers(directions),
         batches=None
         if batches is None or noise_scale is None
@@ -100,6 +105,10 @@ def allocate(
         fixed_s=fixed_s,
         now=datetime.now(UTC),
     )
+    if estimator == "auto":
+        allocation = choose_estimator(measured, lambda one: divide_by(estimator=one))
+    else:
+        allocation = divide_by(estimator=estimator)
     allocation.write(out)
     if json:
         print_json(allocation.model_dump(mode="json"))
@@ -146,9 +155,7 @@ def table(allocation: Allocation) -> Table:
 def setting(device: DeviceAllocation) -> str:
     """How a device runs its probes, in short: batch, directions at once, layers."""
     text = f"B {device.batch}, K {device.directions_per_pass}"
-    return (
-        text if device.layers is None else f"{text}, layers {device.layers[0]}-{device.layers[1]}"
-    )
+    return text if device.layers is None else f"{text}, layers {layers_text(device.layers)}"
 
 
 def summary(allocation: Allocation) -> list[str]:

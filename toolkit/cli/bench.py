@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
+from android_harness.job import Estimator
 from toolkit.cli.console import OnProgress, out, print_json, progress_bars
 from toolkit.cli.options import JsonOption, TargetsOption, TimeoutOption, integers, names
 
@@ -22,7 +24,12 @@ def bench(
     batch: Annotated[str, typer.Option(help="Examples in a batch.")] = "1,4",
     tokens: Annotated[str, typer.Option(help="Tokens in an example.")] = "32,128",
     directions: Annotated[str, typer.Option(help="Directions evaluated in one pass.")] = "1,8",
-    estimator: Annotated[str, typer.Option(help="central, forward.")] = "central,forward",
+    estimator: Annotated[
+        str, typer.Option(help=f"all, or some of {', '.join(get_args(Estimator))}.")
+    ] = "all",
+    layers: Annotated[
+        str, typer.Option(help="Layers whose LoRA moves: all, last:N or A-B, or several of them.")
+    ] = "all",
     threads: Annotated[int, typer.Option(min=1)] = 1,
     cpu_mask: Annotated[
         str | None, typer.Option(help="Hexadecimal mask of the cores to run on, e.g. 0xf0.")
@@ -38,12 +45,19 @@ def bench(
     json: JsonOption = False,
 ) -> None:
     """Time a sweep on each device; run it again to continue an interrupted one."""
+    from device_bench.fit_profile import fit_profile
     from device_bench.sweep import arms_of, run_sweep
     from exporters.manifest import Bundle
     from toolkit.cli.fleet import folder_of, installed
+    from toolkit.cli.profile import estimator_tables
 
-    arms = arms_of(integers(batch), integers(tokens), integers(directions), names(estimator))
+    batches, lengths, at_once = integers(batch), integers(tokens), integers(directions)
+    estimators = get_args(Estimator) if estimator == "all" else names(estimator)
+    ranges = names(layers)
     loaded = Bundle(bundle)
+    model_layers = loaded.manifest.architecture.layers
+    moving = [_moving(text, model_layers) for text in ranges]
+    arms = arms_of(batches, lengths, at_once, estimators, moving)
 
     # One after the other: two targets on one host would disturb each other's times.
     measured = []
@@ -71,6 +85,19 @@ def bench(
         return
     for row in measured:
         out.print(f"samples of {row['target']}: {row['samples']}", highlight=False, soft_wrap=True)
+        for table in estimator_tables(fit_profile(Path(row["samples"]), now=datetime.now(UTC))):
+            out.print(table)
+
+
+def _moving(text: str, model_layers: int) -> tuple[int, int] | None:
+    """The range of layers that an arm moves; None: all adapted ones.
+
+    Raises:
+        ExportError: the text is malformed or names layers outside the model.
+    """
+    from exporters.lora.request import layer_range
+
+    return None if text == "all" else layer_range(text, model_layers)
 
 
 def _sweep_progress(spec: str, on_progress: OnProgress) -> Callable[[str, int, int], None]:

@@ -12,14 +12,19 @@ from toolkit.cli.console import OnProgress
 
 
 @contextmanager
-def installed(spec: str, bundle: Bundle, on_progress: OnProgress) -> Iterator[InstalledRunner]:
-    """The target of `spec` with the runner and the bundle on it; closed at the end."""
+def installed(
+    spec: str, bundle: Bundle, on_progress: OnProgress, device: str | None = None
+) -> Iterator[InstalledRunner]:
+    """The target of `spec` with the runner and the bundle on it; closed at the end.
+
+    `device` is what computes there; None: the CPU.
+    """
 
     def on_push(name: str, done: int, total: int) -> None:
         on_progress(f"{spec} {name}", done, total)
 
     with open_target(spec) as target:
-        yield install_runner(target, bundle, progress=on_push)
+        yield install_runner(target, bundle, device=device, progress=on_push)
 
 
 def folder_of(spec: str) -> str:

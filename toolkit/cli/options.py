@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from android_harness.job import Estimator
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 TargetsOption = Annotated[
@@ -17,6 +19,8 @@ TargetsOption = Annotated[
 TimeoutOption = Annotated[
     float, typer.Option(min=1, help="Seconds after which a job is killed on its device.")
 ]
+# `auto`: what the devices' profiles say is the best (`toolkit/allocation/choose_estimator.py`).
+EstimatorOrAuto = Literal[Estimator, "auto"]
 
 
 def named_path(text: str) -> tuple[str | None, Path]:

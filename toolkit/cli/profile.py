@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from device_bench.profile import Profile
+from device_bench.estimators import estimator_prices
+from device_bench.profile import Profile, SlopeError
+from exporters.lora.request import layers_text
 from toolkit.cli.console import out as console
 from toolkit.cli.console import print_json
 from toolkit.cli.options import JsonOption
@@ -28,7 +30,7 @@ def profile(
     if json:
         print_json(fitted.model_dump(mode="json"))
     else:
-        for table in tables(fitted):
+        for table in (*tables(fitted), *estimator_tables(fitted)):
             console.print(table)
 
 
@@ -36,12 +38,13 @@ def tables(fitted: Profile) -> list[Table]:
     """One table per backend: its verdict and its arms, measured beside modelled."""
     shown = []
     for backend in fitted.backends:
+        ranges = any(arm.layers is not None for arm in backend.arms)
         reasons = f" ({', '.join(backend.reasons)})" if backend.reasons else ""
         table = Table(
             "B",
             "T",
             "K",
-            "estimator",
+            "estimator,\nlayers" if ranges else "estimator",
             "s/probe",
             "95 % CI",
             "modelled",
@@ -53,21 +56,55 @@ def tables(fitted: Profile) -> list[Table]:
         )
         for arm in backend.arms:
             seconds = arm.seconds_per_probe
-            modelled = backend.cost.probe_seconds(
-                batch=arm.batch,
-                tokens=arm.tokens,
-                directions=arm.directions_per_pass,
-                estimator=arm.estimator,
-            )
+            modelled = backend.modelled_seconds(arm)
             table.add_row(
                 str(arm.batch),
                 str(arm.tokens),
                 str(arm.directions_per_pass),
-                arm.estimator,
+                f"{arm.estimator} {layers_text(arm.layers)}" if ranges else arm.estimator,
                 f"{seconds.value:.3g}",
                 f"{seconds.low:.3g} to {seconds.high:.3g}",
-                f"{modelled:.3g}",
+                "" if modelled is None else f"{modelled:.3g}",
                 f"{arm.peak_memory_bytes / 1e6:.1f}",
             )
         shown.append(table)
     return shown
+
+
+def estimator_tables(fitted: Profile) -> list[Table]:
+    """One table per backend: the estimators by seconds for slopes that are worth an exact one."""
+    shown = []
+    for backend in fitted.backends:
+        prices = estimator_prices(backend)
+        if not prices:
+            continue
+        batch, tokens = prices[0].arm.batch, prices[0].arm.tokens
+        table = Table(
+            "estimator",
+            "K",
+            "s/probe",
+            "slope error",
+            "s/exact slope",
+            title=f"{fitted.target}, {backend.backend}: slopes at B {batch}, T {tokens}",
+            title_justify="left",
+            caption="s/exact slope = s/probe · (1 + error²), modelled; the others measured",
+            caption_justify="left",
+        )
+        for price in prices:
+            table.add_row(
+                price.arm.estimator,
+                str(price.arm.directions_per_pass),
+                f"{price.arm.seconds_per_probe.value:.3g}",
+                _error_text(price.error),
+                "" if price.exact_seconds is None else f"{price.exact_seconds:.3g}",
+            )
+        shown.append(table)
+    return shown
+
+
+def _error_text(error: SlopeError | None) -> str:
+    """A slope error with the step it was measured at."""
+    if error is None:
+        return "not measured"
+    step = "" if error.epsilon is None else f" at ε {error.epsilon:g}"
+    return f"{error.relative_error:.2g}{step}"

@@ -22,16 +22,24 @@ def build(
     abi: Annotated[
         str | None, typer.Option(help="x86_64 or arm64-v8a; this machine's when absent.")
     ] = None,
+    accelerators: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="vulkan, opencl or hexagon, beside the CPU; may be repeated."),
+    ] = None,
     test: Annotated[bool, typer.Option("--test", help="Also run the runner's ctest.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Compile the runner, or do nothing when this version is already built."""
+    from android_harness.accelerators import ACCELERATORS
     from android_harness.runner_build import build_runner, host_abi, run_runner_tests
 
     def show(line: str) -> None:
         err.print(line.rstrip(), highlight=False, markup=False)
 
-    binary = build_runner(abi, on_output=show)
+    chosen = [each for each in ACCELERATORS if each in (accelerators or ())]
+    if unknown := set(accelerators or ()) - set(chosen):
+        raise typer.BadParameter(f"no accelerator is called {unknown.pop()}", param_hint="--with")
+    binary = build_runner(abi, chosen, on_output=show)
     if test:
         run_runner_tests(on_output=show)
     if json:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from android_harness.job import Estimator
 from toolkit.cli.console import err, print_json, progress_bars
 from toolkit.cli.console import out as console
-from toolkit.cli.options import JsonOption, TimeoutOption, names
-from toolkit.cli.training_config import Baseline, RuleOptions
+from toolkit.cli.options import EstimatorOrAuto, JsonOption, TimeoutOption, names
+from toolkit.cli.training_config import Baseline, RuleOptions, directions_at_once
 from toolkit.cli.training_output import (
     baseline_summary,
     print_result_json,
@@ -107,11 +106,22 @@ def train(
         int | None, typer.Option(min=1, help="Devices that a round begins with; all when absent.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Examples per device and round.")] = 16,
-    estimator: Annotated[Estimator | None, typer.Option(show_default="central")] = None,
+    estimator: Annotated[
+        EstimatorOrAuto | None,
+        typer.Option(
+            show_default="auto with profiles, else tangent",
+            help="auto: the best by the profiles.",
+        ),
+    ] = None,
     epsilon: Annotated[float | None, typer.Option(min=1e-6, show_default="0.01")] = None,
     directions: Annotated[
-        int, typer.Option(min=1, help="Evaluated at once, where no profile says otherwise.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            show_default="8 under tangent, else 1",
+            help="Evaluated at once, where no profile says otherwise.",
+        ),
+    ] = None,
     layers: Annotated[
         str | None, typer.Option(help="Whose LoRA is trained: all, last:N or A-B.")
     ] = None,
@@ -193,6 +203,12 @@ def train(
     ] = 0,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Rounds between evaluations.")] = 10,
     threads: Annotated[int, typer.Option(min=1, help="Of the runner on each device.")] = 1,
+    prefix_mb: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Megabytes that a device may keep of what its frozen layers compute."
+        ),
+    ] = 256,
     timeout: TimeoutOption = 3600.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     json: JsonOption = False,
@@ -231,9 +247,15 @@ def train(
             "--label-prior": label_prior and not label_column,
         }
     )
+    by_profiles = bool(profile or allocation) and not simulate
+    if estimator == "auto" and not by_profiles:
+        raise typer.BadParameter("auto needs --profile or --allocation", param_hint="--estimator")
+    choose_estimator = by_profiles and (
+        estimator == "auto" or (estimator is None and method == "default")
+    )
     rules = RuleOptions(
         method=method,
-        estimator=estimator,
+        estimator=None if estimator == "auto" else estimator,
         epsilon=epsilon,
         pacing=pacing,
         sampling=sampling,
@@ -244,17 +266,19 @@ def train(
         clip=clip,
         noise=1.0 if noise is None else noise,
     )
+    settings = rules.settings()
     config = TrainingConfig(
-        **rules.settings(),
+        **settings,
         rounds=rounds,
         probes=probes,
         clients=clients,
         batch=batch,
         support=Support(matrices="B" if b_only else "AB", head=head is None),
         label_prior=label_prior,
-        directions_per_pass=directions,
+        directions_per_pass=directions or directions_at_once(settings),
         seed=seed,
         threads=threads,
+        prefix_bytes=prefix_mb * 1_000_000,
         timeout_s=timeout,
         deadline_s=deadline_s,
         staleness=staleness,
@@ -300,7 +324,9 @@ def train(
             if not json:
                 err.print(round_line(record), highlight=False)
 
-        request = RunRequest(model, options, config, layers, out, on_round, on_progress)
+        request = RunRequest(
+            model, options, config, layers, out, on_round, on_progress, choose_estimator
+        )
         lora = EncoderLora(
             rank=lora_rank,
             alpha=lora_alpha,

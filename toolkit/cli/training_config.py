@@ -9,6 +9,8 @@ from android_harness.job import Estimator
 from toolkit.cli.rules import rule
 from toolkit.training.methods import Method, settings_of
 
+_TANGENTS_AT_ONCE = 8
+
 Baseline = Literal["fedavg", "fedsgd"]
 
 
@@ -58,3 +60,8 @@ class RuleOptions:
             chosen["admission"] = AdmissionRules(loss="withheld")
         given = {name: value for name, value in chosen.items() if value is not None}
         return settings_of(self.method) | given
+
+
+def directions_at_once(settings: dict[str, Any]) -> int:
+    """Of a pass, where nobody chose: copies gain little by sharing one, tangents share a primal."""
+    return _TANGENTS_AT_ONCE if settings["estimator"] == "tangent" else 1

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from android_harness.job import Estimator
 from device_bench.profile import Profile
 from exporters.lora.request import layer_range
 from exporters.manifest import Bundle
 from exporters.tokenizer import load_tokenizer
 from toolkit.allocation.allocate import allocate
+from toolkit.allocation.choose_estimator import choose_estimator
 from toolkit.allocation.contract import Allocation
 from toolkit.backprop.baseline import BaselineRun, run_baseline
 from toolkit.backprop.contract import Adam, BackpropConfig, BackpropRound, FedAvg, FedSgd
@@ -68,7 +70,10 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run as asked for; `config` still lacks the loss and the layers, which the model decides."""
+    """A run as asked for; `config` still lacks the loss and the layers, which the model decides.
+
+    With `choose_estimator` the profiles or the allocation decide that of `config` too.
+    """
 
     model: Path
     data: DataOptions
@@ -77,6 +82,10 @@ class RunRequest:
     out: Path
     on_round: Callable[[RoundRecord], None]
     on_progress: OnProgress
+    choose_estimator: bool = False
+
+    def by(self, estimator: Estimator) -> RunRequest:
+        return replace(self, config=self.config.model_copy(update={"estimator": estimator}))
 
     def config_for(self, bundle: Bundle, task: Task) -> TrainingConfig:
         return self.limited_to_layers(bundle).model_copy(update={"loss": task.loss})
@@ -101,8 +110,8 @@ def over_devices(
     """Devices that this machine reaches itself."""
     bundle = Bundle(request.model)
     task = request.data.task(bundle, request.config.seed)
+    request, allocated = _allocation(request, profiles, allocation, quiet=quiet)
     config = request.config_for(bundle, task)
-    allocated = _allocation(request, profiles, allocation, quiet=quiet)
     with ExitStack() as stack:
         runners = [
             stack.enter_context(installed(spec, bundle, request.on_progress)) for spec in targets
@@ -136,7 +145,7 @@ def over_hosts(
     """The phones of the hosts that are connected to a SuperLink; rows here are held out."""
     bundle = Bundle(request.model)
     task = request.data.task(bundle, request.config.seed)
-    allocated = _allocation(request, profiles, allocation, quiet=quiet)
+    request, allocated = _allocation(request, profiles, allocation, quiet=quiet)
     with installed("local", bundle, request.on_progress) as evaluator:
         return train_over_hosts(
             superlink,
@@ -224,39 +233,52 @@ def _simulated(
 
 def _allocation(
     request: RunRequest, profiles: Sequence[str], path: Path | None, *, quiet: bool
-) -> Allocation | None:
+) -> tuple[RunRequest, Allocation | None]:
     """The run's division of probes over devices, which is shown; None: equal shares.
 
-    A run that continues keeps its shares, also when its profiles have expired since.
+    A run that continues keeps its shares and its estimator, also when its profiles have expired
+    since. The request comes back with the estimator that was chosen.
     """
-    if RunFolder(request.out).exists() or not (path or profiles):
-        return None
+    begun = RunFolder(request.out)
+    if begun.exists():
+        estimator = begun.description().config.estimator
+        return request.by(estimator) if request.choose_estimator else request, None
+    if path is None and not profiles:
+        return request, None
     if path is not None:
         allocated = Allocation.read(path)
     else:
-        allocated = _allocated(read_profiles(profiles), request.config, request.data.max_tokens)
+        allocated = _allocated(read_profiles(profiles), request)
     if not quiet:
         err.print(allocation_table(allocated))
-    return allocated
+    return request.by(allocated.estimator) if request.choose_estimator else request, allocated
 
 
-def _allocated(profiles: Sequence[Profile], config: TrainingConfig, tokens: int) -> Allocation:
+def _allocated(profiles: Sequence[Profile], request: RunRequest) -> Allocation:
     """The division of the run's probes by the profiles.
 
     Each device may use any number of directions at once that was measured.
     """
+    config = request.config
     measured = {
         arm.directions_per_pass
         for profile in profiles
         for backend in profile.backends
         for arm in backend.arms
     }
-    return allocate(
-        profiles,
-        probes=config.probes,
-        batch=config.batch,
-        tokens=tokens,
-        estimator=config.estimator,
-        directions_per_pass=sorted(measured or {1}),
-        now=datetime.now(UTC),
-    )
+    now = datetime.now(UTC)
+
+    def divided(estimator: Estimator) -> Allocation:
+        return allocate(
+            profiles,
+            probes=config.probes,
+            batch=config.batch,
+            tokens=request.data.max_tokens,
+            estimator=estimator,
+            directions_per_pass=sorted(measured or {1}),
+            now=now,
+        )
+
+    if request.choose_estimator:
+        return choose_estimator(profiles, divided)
+    return divided(config.estimator)

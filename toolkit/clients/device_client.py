@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from android_harness.errors import DeviceError, RunnerFailedError
-from android_harness.job import AlongTask, Loss, ProbeTask, Task
+from android_harness.job import AlongTask, Loss, PrefixPolicy, ProbeTask, Task
 from android_harness.records import AlongRecord, LoadRecord, ProbeRecord, Record
 from android_harness.target import Target
 from exporters.lora.combination import Combination
@@ -55,21 +55,26 @@ class ProbeRunner(Protocol):
         updates: Sequence[Combination] = (),
         lora_values_out: str | None = None,
         files: Mapping[str, Path] = ...,
+        prefix: PrefixPolicy | None = None,
         timeout_s: float | None = None,
     ) -> list[Record]: ...
 
     def state_path(self, name: str) -> str: ...
+
+    def kept_prefix(self, size: int) -> PrefixPolicy: ...
 
 
 @dataclass(frozen=True)
 class ClientSettings:
     """What all orders of a run have in common.
 
-    `run_id` names the run's files on the device; `timeout_s` bounds one order.
+    `run_id` names the run's files on the device; `timeout_s` bounds one order. Up to
+    `prefix_bytes` of what the frozen layers make of the examples are kept on the device; 0: none.
     """
 
     run_id: str
     threads: int = 1
+    prefix_bytes: int = 0
     timeout_s: float | None = None
 
 
@@ -102,6 +107,8 @@ class DeviceClient:
         self._layout = layout
         self._loss = loss
         self._settings = settings
+        size = settings.prefix_bytes
+        self._prefix = runner.kept_prefix(size) if size else None
         self._protection = protection
         self._replica: tuple[int, ReplicaState] = (0, ReplicaState(initial))
         # The device's file of values, None: the adapter itself; and the updates that the replica
@@ -214,6 +221,7 @@ class DeviceClient:
                 updates=updates,
                 lora_values_out=lora_values_out,
                 files=files,
+                prefix=self._prefix,
                 timeout_s=settings.timeout_s,
             )
         load = next((record for record in records if isinstance(record, LoadRecord)), None)

@@ -44,7 +44,6 @@ _CONFIG = TrainingConfig(
     rounds=40,
     probes=128,
     batch=32,
-    epsilon=1e-2,
     update=TrustRatioStep(ratio=0.2),
     evaluate_every=5,
 )
@@ -116,7 +115,9 @@ def _measure_and_train(
         folder = out / f"samples-{name}"
         run_sweep(
             runner,
-            arms_of([8, _CONFIG.batch], [_MAX_TOKENS // 2, _MAX_TOKENS], [1, 8], ["central"]),
+            arms_of(
+                [8, _CONFIG.batch], [_MAX_TOKENS // 2, _MAX_TOKENS], [1, 8], [_CONFIG.estimator]
+            ),
             folder,
             threads=_CONFIG.threads,
             minimum_ms=_SAMPLE_MS,
@@ -134,6 +135,7 @@ def _measure_and_train(
         probes=_CONFIG.probes,
         batch=_CONFIG.batch,
         tokens=_MAX_TOKENS,
+        estimator=_CONFIG.estimator,
         directions_per_pass=(1, 8),
         now=datetime.now(UTC),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from android_harness.job import Loss
 from exporters.contract import Part
@@ -25,6 +25,7 @@ class HostTask(Part):
     template: str | None = None
     words: dict[str, str] | None = None
     threads: PositiveInt = 1
+    prefix_bytes: NonNegativeInt = 0
     timeout_s: PositiveFloat | None = None
     privacy: SlopeNoise | None = None
 

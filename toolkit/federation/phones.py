@@ -98,6 +98,7 @@ class HostPhones:
         settings = ClientSettings(
             run_id=task.run_id,
             threads=task.threads,
+            prefix_bytes=task.prefix_bytes,
             timeout_s=task.timeout_s,
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fwdllm-")))

@@ -74,6 +74,7 @@ def train_over_hosts(
         template=template if task.verbalizer else None,
         words=task.verbalizer.words if task.verbalizer else None,
         threads=config.threads,
+        prefix_bytes=config.prefix_bytes,
         timeout_s=config.timeout_s,
         privacy=config.privacy,
     )

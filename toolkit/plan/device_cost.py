@@ -90,6 +90,8 @@ def _cost(
     tokens = round(row.tokens)
     setting = Setting(row.batch, tokens, row.estimator, row.directions_per_pass)
     hot = 1.0 if backend.sustained_factor is None else backend.sustained_factor.value
+    if backend.cost is None:
+        return None  # nothing says what a plain forward pass takes
     pass_s = backend.cost.pass_seconds(batch=row.batch, tokens=tokens, directions=1) * hot
     probe_s = probe_seconds(backend, setting) if row.probes else None
     if (row.probes and probe_s is None) or pass_s <= 0:

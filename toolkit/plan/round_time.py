@@ -82,7 +82,7 @@ class _Work:
         shares = row.rounds * participants
         link = (row.bytes_down + row.bytes_up) / shares * 8
         # A forward probe's base pass is paid once a round and device.
-        base = 1.0 if row.probes and row.estimator != "central" else 0.0
+        base = 1.0 if row.probes and row.estimator == "forward" else 0.0
         return cls(
             probes=math.ceil(row.probes / row.rounds),
             passes=(row.forward_passes + rule.forward_passes * row.bp_steps) / shares + base,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from exporters.lora.request import layers_text
 from toolkit.allocation.contract import Allocation, DeviceAllocation
 from toolkit.report.section import Section, Table, figure, svg
 
@@ -66,7 +67,7 @@ def _row(device: DeviceAllocation) -> tuple[str, ...]:
         str(device.probes),
         str(device.batch),
         str(device.directions_per_pass),
-        "all" if device.layers is None else f"{device.layers[0]}-{device.layers[1]}",
+        layers_text(device.layers),
         f"{device.seconds_per_probe.value:.3g} ({device.seconds_per_probe.provenance})",
         f"{device.planned_s:.3g}",
         f"{device.late_probability:.0%}" if device.probes else "",

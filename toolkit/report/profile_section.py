@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from device_bench.profile import BackendProfile, Profile
+import math
+
+from device_bench.estimators import estimator_prices
+from device_bench.profile import ArmSummary, BackendProfile, Profile
+from exporters.lora.request import layers_text
 from toolkit.report.section import Section, Table, figure, svg
 
 
@@ -16,25 +20,26 @@ def profile_section(profile: Profile) -> Section:
     for backend in profile.backends:
         reasons = f": {', '.join(backend.reasons)}" if backend.reasons else ""
         facts.append((f"verdict on {backend.backend}", backend.verdict + reasons))
+        facts += [
+            (
+                f"slope error of {error.estimator} (measured)",
+                f"{error.relative_error:.2g} over {error.directions} directions"
+                + ("" if error.epsilon is None else f" at epsilon {error.epsilon:g}"),
+            )
+            for error in backend.slope_errors
+        ]
     return Section(
         "profile",
         profile.target,
         facts,
         plots=[_plot(backend) for backend in profile.backends],
-        tables=[_table(backend) for backend in profile.backends],
+        tables=[
+            table
+            for backend in profile.backends
+            for table in (_arms(backend), _estimators(backend))
+            if table is not None
+        ],
     )
-
-
-def _modelled(backend: BackendProfile) -> list[float]:
-    return [
-        backend.cost.probe_seconds(
-            batch=arm.batch,
-            tokens=arm.tokens,
-            directions=arm.directions_per_pass,
-            estimator=arm.estimator,
-        )
-        for arm in backend.arms
-    ]
 
 
 def _plot(backend: BackendProfile) -> str:
@@ -53,13 +58,17 @@ def _plot(backend: BackendProfile) -> str:
         capsize=3,
         label="measured median, 95 % CI",
     )
-    axes.plot(places, _modelled(backend), "x", color="tab:red", label="cost model")
+    modelled = [backend.modelled_seconds(arm) for arm in backend.arms]
+    axes.plot(
+        places,
+        [math.nan if seconds is None else seconds for seconds in modelled],
+        "x",
+        color="tab:red",
+        label="cost model",
+    )
     axes.set_xticks(
         places,
-        [
-            f"B{arm.batch} T{arm.tokens}\nK{arm.directions_per_pass} {arm.estimator}"
-            for arm in backend.arms
-        ],
+        [_label(arm) for arm in backend.arms],
         fontsize=7,
         rotation=60,
     )
@@ -70,7 +79,28 @@ def _plot(backend: BackendProfile) -> str:
     return svg(drawn)
 
 
-def _table(backend: BackendProfile) -> Table:
+def _label(arm: ArmSummary) -> str:
+    label = f"B{arm.batch} T{arm.tokens}\nK{arm.directions_per_pass} {arm.estimator}"
+    return label if arm.layers is None else f"{label} L{layers_text(arm.layers)}"
+
+
+def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
+    seconds, modelled = arm.seconds_per_probe, backend.modelled_seconds(arm)
+    return (
+        str(arm.batch),
+        str(arm.tokens),
+        str(arm.directions_per_pass),
+        arm.estimator,
+        layers_text(arm.layers),
+        f"{seconds.value:.3g}",
+        f"{seconds.low:.3g} to {seconds.high:.3g}",
+        str(arm.repetitions),
+        "" if modelled is None else f"{modelled:.3g}",
+        f"{arm.peak_memory_bytes / 1e6:.1f}",
+    )
+
+
+def _arms(backend: BackendProfile) -> Table:
     return Table(
         caption=f"{backend.backend}: batch B, tokens T, directions at once K",
         headers=(
@@ -78,24 +108,40 @@ def _table(backend: BackendProfile) -> Table:
             "T",
             "K",
             "estimator",
+            "layers",
             "s per probe (measured)",
             "95 % CI",
             "n",
             "s per probe (modelled)",
             "peak memory MB (measured)",
         ),
+        rows=[_row(backend, arm) for arm in backend.arms],
+    )
+
+
+def _estimators(backend: BackendProfile) -> Table | None:
+    """What slopes cost and how exact they are; None where no arm moves all adapted layers."""
+    prices = estimator_prices(backend)
+    if not prices:
+        return None
+    work = prices[0].arm
+    return Table(
+        caption=f"{backend.backend}: slopes at batch {work.batch}, {work.tokens} tokens",
+        headers=(
+            "estimator",
+            "K",
+            "s per probe (measured)",
+            "relative slope error (measured)",
+            "s per exact slope",
+        ),
         rows=[
             (
-                str(arm.batch),
-                str(arm.tokens),
-                str(arm.directions_per_pass),
-                arm.estimator,
-                f"{arm.seconds_per_probe.value:.3g}",
-                f"{arm.seconds_per_probe.low:.3g} to {arm.seconds_per_probe.high:.3g}",
-                str(arm.repetitions),
-                f"{modelled:.3g}",
-                f"{arm.peak_memory_bytes / 1e6:.1f}",
+                price.arm.estimator,
+                str(price.arm.directions_per_pass),
+                f"{price.arm.seconds_per_probe.value:.3g}",
+                "" if price.error is None else f"{price.error.relative_error:.2g}",
+                "" if price.exact_seconds is None else f"{price.exact_seconds:.3g}",
             )
-            for arm, modelled in zip(backend.arms, _modelled(backend), strict=True)
+            for price in prices
         ],
     )

@@ -45,7 +45,7 @@ class TrainingConfig(Part):
     batch: PositiveInt = 16  # examples per client and order
     loss: Loss = VocabularyLoss()
     label_prior: NonNegativeFloat = 0.0  # of each client's own label shares in its loss
-    estimator: Estimator = "central"
+    estimator: Estimator = "tangent"
     epsilon: PositiveFloat = 0.01
     distribution: Distribution = "rademacher"
     support: Support = EVERYTHING
@@ -62,6 +62,7 @@ class TrainingConfig(Part):
     privacy: SlopeNoise | None = None
     seed: Seed = 0
     threads: PositiveInt = 1  # of the runner, on each device
+    prefix_bytes: NonNegativeInt = 1 << 28  # of frozen layers' states, kept on each device
     timeout_s: PositiveFloat | None = None  # of one order on one device
     deadline_s: PositiveFloat | None = None  # the server waits no longer for an order's answers
     staleness: NonNegativeInt = 0  # rounds after its own in which a late answer still counts

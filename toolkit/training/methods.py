@@ -21,6 +21,7 @@ Method = Literal["default", "fwdllm", "mezo", "fedkseed", "spry"]
 
 _SETTINGS: dict[Method, dict[str, Any]] = {
     "default": {
+        "estimator": "tangent",
         "pacing": FixedPacing(),
         "sampling": PlainSampling(),
         "update": TrustRatioStep(),

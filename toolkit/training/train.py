@@ -97,6 +97,7 @@ def train(
     settings = ClientSettings(
         run_id=description.run_id,
         threads=config.threads,
+        prefix_bytes=config.prefix_bytes,
         timeout_s=config.timeout_s,
     )
     by_name = {runner.target.name: runner for runner in runners}

@@ -29,10 +29,10 @@ int64_t Prober::peak_bytes(int at_once) const {
     const bool tangent = measuring_.estimator == Estimator::tangent;
     const LoraSlots lora(at_.model, at_.adapter, tangent ? 1 : at_once);
     const size_t bytes =
-        tangent ? TangentPass(at_.model, at_.adapter, lora, batch_, at_.labels, start_,
+        tangent ? TangentPass(at_.device, at_.model, at_.adapter, lora, batch_, at_.labels, start_,
                               moving_.support, at_once)
                       .bytes()
-                : ForwardPass(at_.model, lora, batch_, at_.labels, start_, at_once).bytes();
+                : ForwardPass(at_.device, at_.model, lora, batch_, at_.labels, start_, at_once).bytes();
     return read_memory().resident_bytes() + int64_t(lora.bytes() + bytes);
 }
 
@@ -68,7 +68,8 @@ void Prober::choose(std::optional<int> at_once, int most) {
 ForwardPass & Prober::forward_pass(int slots) {
     std::unique_ptr<ForwardPass> & pass = forward_[slots];
     if (!pass) {
-        pass = std::make_unique<ForwardPass>(at_.model, *lora_, batch_, at_.labels, start_, slots);
+        pass = std::make_unique<ForwardPass>(at_.device, at_.model, *lora_, batch_, at_.labels,
+                                             start_, slots);
         pass->allocate();
     }
     return *pass;
@@ -79,12 +80,18 @@ TangentPass & Prober::tangent_pass(int directions) {
     if (!pass) {
         tangent_.clear();  // one at a time: their activations are what fills the memory
         std::unique_ptr<TangentPass> & made = tangent_[directions];
-        made = std::make_unique<TangentPass>(at_.model, at_.adapter, *lora_, batch_, at_.labels,
-                                             start_, moving_.support, directions);
+        made = std::make_unique<TangentPass>(at_.device, at_.model, at_.adapter, *lora_, batch_,
+                                             at_.labels, start_, moving_.support, directions);
         made->allocate();
         return *made;
     }
     return *pass;
+}
+
+Coverage Prober::coverage() const {
+    for (const auto & [directions, pass] : tangent_) return pass->coverage();
+    for (const auto & [slots, pass] : forward_) return pass->coverage();
+    return {};
 }
 
 // The losses at θ + scale · v for each direction v, in one pass.
@@ -93,7 +100,7 @@ std::vector<double> Prober::losses(const std::vector<Direction> & directions, do
         lora_->write(int(slot), directions[slot], float(scale));
     }
     ForwardPass & pass = forward_pass(int(directions.size()));
-    pass.run(at_.cpu);
+    pass.run();
     passes_++;
     std::vector<double> values;
     for (size_t slot = 0; slot < directions.size(); slot++) {
@@ -106,7 +113,7 @@ double Prober::base_loss() {
     if (!base_loss_) {
         lora_->write(0);
         ForwardPass & pass = forward_pass(1);
-        pass.run(at_.cpu);
+        pass.run();
         passes_++;
         base_loss_ = pass.mean_loss(0);
     }
@@ -134,7 +141,7 @@ std::vector<Slope> Prober::measure(const std::vector<Direction> & directions) {
         }
         case Estimator::tangent: {
             TangentPass & pass = tangent_pass(int(directions.size()));
-            pass.run(at_.cpu, directions);
+            pass.run(directions);
             passes_ += 1 + int(directions.size());
             const double loss = pass.mean_loss();
             for (double value : pass.slopes()) slopes.push_back({ value, loss, loss });

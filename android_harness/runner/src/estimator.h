@@ -43,6 +43,8 @@ class Prober {
     // if it is not known yet.
     std::vector<Slope> measure(const std::vector<Direction> & directions);
 
+    // Of the passes that were run.
+    Coverage coverage() const;
     // Run so far. A tangent counts as one pass more.
     int passes() const { return passes_; }
 

@@ -71,11 +71,12 @@ size_t block_nodes(int64_t layers, const Batch & batch, int64_t slots) {
 
 }  // namespace
 
-ForwardPass::ForwardPass(const Model & model, const LoraSlots & lora, const Batch & batch,
-                         const Labels & labels, const Start & start, int slots)
+ForwardPass::ForwardPass(const Device & device, const Model & model, const LoraSlots & lora,
+                         const Batch & batch, const Labels & labels, const Start & start,
+                         int slots)
     : batch_(batch), labels_(labels), inputs_(model, batch, labels, start, slots),
-      graph_(block_nodes(model.shapes().layers - start.layer, batch, slots) +
-             head_nodes(slots * inputs_.loss_rows)) {
+      graph_(device, block_nodes(model.shapes().layers - start.layer, batch, slots) +
+                         head_nodes(slots * inputs_.loss_rows)) {
     const LayerOps ops{ graph_.context(), model, inputs_ };
     const Block block{ ops, lora, batch, slots };
     const int64_t layers = model.shapes().layers;
@@ -119,21 +120,21 @@ std::vector<int32_t> ForwardPass::predictions() const {
     return tokens;
 }
 
-std::vector<float> states_below(int64_t end, const Model & model, const LoraSlots & lora,
-                                const Cpu & cpu, const Batch & batch) {
+std::vector<float> states_below(int64_t end, const Device & device, const Model & model,
+                                const LoraSlots & lora, const Batch & batch) {
     std::vector<float> states(batch.tokens.size() * size_t(model.shapes().width));
     model.embed(batch.tokens, states.data());
     if (end == 0) return states;
 
     const BatchInputs inputs(model, batch, Labels(), { 0, states }, 1);
-    Graph graph(block_nodes(end, batch, 1));
+    Graph graph(device, block_nodes(end, batch, 1));
     const Block block{ { graph.context(), model, inputs }, lora, batch, 1 };
     ggml_tensor * x = inputs.states;
     for (int64_t i = 0; i < end; i++) x = block(i, x, /*loss_only=*/false);
     ggml_set_output(x);
     graph.expand(x);
     graph.allocate();
-    graph.run(cpu);
+    graph.run();
     ggml_backend_tensor_get(x, states.data(), 0, ggml_nbytes(x));
     return states;
 }

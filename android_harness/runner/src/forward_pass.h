@@ -2,7 +2,6 @@
 #pragma once
 
 #include "batch_inputs.h"
-#include "cpu.h"
 #include "examples.h"
 #include "graph.h"
 #include "lora.h"
@@ -20,13 +19,14 @@ namespace fwdllm {
 // them once; only the LoRA branch distinguishes the slots.
 class ForwardPass {
   public:
-    ForwardPass(const Model & model, const LoraSlots & lora, const Batch & batch,
-                const Labels & labels, const Start & start, int slots);
+    ForwardPass(const Device & device, const Model & model, const LoraSlots & lora,
+                const Batch & batch, const Labels & labels, const Start & start, int slots);
 
     // Bytes of activations and inputs, which `allocate` takes and a run needs.
     size_t bytes() const { return graph_.bytes() + inputs_.bytes(); }
     void allocate() { graph_.allocate(); }
-    void run(const Cpu & cpu) { graph_.run(cpu); }
+    void run() { graph_.run(); }
+    Coverage coverage() const { return graph_.coverage(); }
 
     // Of the last run. Losses in nats; a loss that is not finite is a Failure.
     double summed_loss(int slot) const;
@@ -44,7 +44,7 @@ class ForwardPass {
 };
 
 // The input of layer `end` for each token of a batch, θ as it is in slot 0.
-std::vector<float> states_below(int64_t end, const Model & model, const LoraSlots & lora,
-                                const Cpu & cpu, const Batch & batch);
+std::vector<float> states_below(int64_t end, const Device & device, const Model & model,
+                                const LoraSlots & lora, const Batch & batch);
 
 }  // namespace fwdllm

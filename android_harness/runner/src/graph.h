@@ -1,20 +1,29 @@
-// A ggml graph with memory of its own for what it computes.
+// A ggml graph with memory of its own for what it computes, on one device.
 #pragma once
 
-#include "cpu.h"
+#include "device.h"
 
 #include "ggml-alloc.h"
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace fwdllm {
 
+// How many nodes of a graph the device computes, and which operations are left to the CPU.
+struct Coverage {
+    int64_t on_device = 0;
+    std::map<std::string, int64_t> on_cpu;  // by operation; none where the device is the CPU
+};
+
 class Graph {
   public:
     // Room for the headers of `tensors` tensors, inputs of other contexts not counted.
-    explicit Graph(size_t tensors);
+    Graph(const Device & device, size_t tensors);
 
+    const Device & device() const { return device_; }
     ggml_context * context() const { return context_.get(); }
     // Takes a result and whatever it needs that is not in the graph yet. Nodes run in the order
     // they are taken in, and memory is reused along that order.
@@ -27,16 +36,24 @@ class Graph {
         return kept.get();
     }
 
-    // Bytes that `allocate` will take, and those of the headers.
+    // Bytes that `allocate` will take on the device and beside it, and those of the headers.
     size_t bytes() const;
     void allocate();
-    void run(const Cpu & cpu) { cpu.compute(graph_); }
+    void run();
+    Coverage coverage() const;  // once allocated
 
   private:
-    size_t header_bytes_;
+    using Scheduler = Handle<ggml_backend_sched_t, ggml_backend_sched_free>;
+
+    Scheduler new_scheduler() const;
+
+    const Device & device_;
+    const size_t tensors_;
     ContextHandle context_;
     ggml_cgraph * graph_;
+    // The CPU alone needs no scheduler, whose own tables would outgrow a small model.
     Handle<ggml_gallocr_t, ggml_gallocr_free> memory_;
+    Scheduler scheduler_;
     std::vector<std::shared_ptr<void>> kept_;
 };
 

@@ -1,6 +1,10 @@
 #include "head.h"
 
+#include "custom_node.h"
+
 namespace fwdllm {
+
+static const int k_lanes = 16;  // independent sums, which the compiler keeps in vector registers
 
 // All threads take turns.
 static void cross_entropies(ggml_tensor * result, int thread, int threads, void *) {
@@ -30,9 +34,39 @@ ggml_tensor * head_targets(const LayerOps & ops, int64_t first, int64_t columns)
 }
 
 ggml_tensor * column_losses(const LayerOps & ops, ggml_tensor * logits, ggml_tensor * targets) {
-    ggml_tensor * arguments[] = { logits, targets };
-    return ggml_custom_4d(ops.ctx, GGML_TYPE_F64, 2, logits->ne[1], 1, 1, arguments, 2,
-                          cross_entropies, GGML_N_TASKS_MAX, nullptr);
+    Arguments arguments;
+    for (ggml_tensor * t : { logits, targets }) arguments.add(t);
+    return arguments.node(ops.ctx, GGML_TYPE_F64, 2, logits->ne[1], 1, cross_entropies, nullptr);
+}
+
+static void run_loss_tangents(ggml_tensor * node, int thread, int threads, void *) {
+    const float * p = data_of(node, 0), * l_dot = data_of(node, 2);
+    const int32_t * targets = static_cast<const int32_t *>(node->src[1]->data);
+    const int64_t rows = node->src[0]->ne[0], columns = node->src[0]->ne[1];
+    double * out = static_cast<double *>(node->data);
+    for (int64_t column = thread; column < node->ne[0]; column += threads) {
+        const float * of_column = p + column % columns * rows;
+        const float * in = l_dot + column * rows;
+        double lanes[k_lanes] = {};
+        const int64_t whole = rows - rows % k_lanes;
+        for (int64_t i = 0; i < whole; i += k_lanes) {
+            for (int lane = 0; lane < k_lanes; lane++) {
+                lanes[lane] += double(of_column[i + lane]) * double(in[i + lane]);
+            }
+        }
+        double sum = 0;
+        for (double lane : lanes) sum += lane;
+        for (int64_t i = whole; i < rows; i++) sum += double(of_column[i]) * double(in[i]);
+        out[column] = sum - double(in[targets[column % columns]]);
+    }
+}
+
+ggml_tensor * loss_tangents(const LayerOps & ops, ggml_tensor * probabilities,
+                            ggml_tensor * targets, ggml_tensor * logits_dot) {
+    Arguments arguments;
+    for (ggml_tensor * t : { probabilities, targets, logits_dot }) arguments.add(t);
+    return arguments.node(ops.ctx, GGML_TYPE_F64, logits_dot->ne[1], 1, 1, run_loss_tangents,
+                          nullptr);
 }
 
 PositionLoss column_loss(const ggml_tensor * losses, int64_t column) {

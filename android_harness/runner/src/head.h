@@ -18,6 +18,10 @@ ggml_tensor * add_shifts(const LayerOps & ops, ggml_tensor * logits);
 ggml_tensor * column_losses(const LayerOps & ops, ggml_tensor * logits, ggml_tensor * targets);
 // Of `columns` columns from `first` on.
 ggml_tensor * head_targets(const LayerOps & ops, int64_t first, int64_t columns);
+// L = −log softmax(l)[target]:  L̇ = Σ p l̇ − l̇[target], float64 [columns of l̇]; those of p and the
+// targets are repeated for each direction.
+ggml_tensor * loss_tangents(const LayerOps & ops, ggml_tensor * probabilities,
+                            ggml_tensor * targets, ggml_tensor * logits_dot);
 PositionLoss column_loss(const ggml_tensor * losses, int64_t column);
 
 // An upper bound of the nodes that the losses of `columns` make.

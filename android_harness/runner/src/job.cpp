@@ -316,6 +316,7 @@ Job read_job(const std::string & path) {
         job.memory_bytes = size_t(field->integer(1, k_seed_max));
     }
     if (const auto field = object.optional("prefix")) job.prefix = read_prefix(*field, file_path);
+    if (const auto field = object.optional("device")) job.device = field->text();
     if (const auto field = object.optional("tasks")) {
         for (const Field & item : field->items()) {
             job.tasks.push_back(read_task(item, file_path));

@@ -58,6 +58,7 @@ struct Job {
     Labels labels;
     int threads = 1;
     std::optional<std::string> cpu_mask;
+    std::optional<std::string> device;
     std::optional<size_t> memory_bytes;
     PrefixPolicy prefix;
     std::vector<Task> tasks;

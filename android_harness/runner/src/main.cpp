@@ -28,9 +28,10 @@ static void run_job(const std::string & path) {
     const Job job = read_job(path);
     const int64_t start_ns = monotonic_ns(), cpu_start_ns = process_cpu_ns();
     const Cpu cpu(job.threads, job.cpu_mask);
+    const Device device(cpu, job.device);
 
     begin("model", job.model);
-    const Model model(job.model, job.labels.tokens, job.memory_bytes);
+    const Model model(job.model, device, job.labels.tokens, job.memory_bytes);
     begin("adapter", job.adapter);
     Adapter adapter(job.adapter, model);
     begin("job", path);
@@ -51,15 +52,16 @@ static void run_job(const std::string & path) {
                    { model.shapes().vocabulary, model.shapes().context, job.labels.tokens });
 
     const std::vector<float> & values = adapter.values();
-    write_load({ cpu.threads(),
+    write_load({ device.backend(), device.name(), cpu.threads(),
                  job.cpu_mask ? std::make_optional(read_cpu_mask()) : std::nullopt,
                  adapter.parameters(), model.weight_bytes(), monotonic_ns() - start_ns,
                  process_cpu_ns() - cpu_start_ns,
                  sha256_hex(values.data(), values.size() * sizeof(float)) });
 
     begin("compute");
-    Prefix prefix(model, adapter, cpu, examples, job.prefix);
-    const Workplace workplace{ model, adapter, cpu, examples, job.labels, prefix, job.memory_bytes };
+    Prefix prefix(device, model, adapter, examples, job.prefix);
+    const Workplace workplace{ device,     model,  adapter,         examples,
+                               job.labels, prefix, job.memory_bytes };
     for (; tasks_done < job.tasks.size(); tasks_done++) {
         run_task(tasks_done, job.tasks[tasks_done], workplace);
     }

@@ -115,7 +115,7 @@ static const TensorInfo & checked(const TensorInfo & tensor, int64_t columns, in
     return tensor;
 }
 
-// Can the CPU multiply by this tensor when it lies in a buffer of `type`?
+// Can the device multiply by this tensor when it lies in a buffer of `type`?
 static bool multiplies_from(ggml_backend_dev_t device, ggml_backend_buffer_type_t type,
                             const TensorInfo & tensor) {
     ContextHandle context = new_context(3);
@@ -131,18 +131,24 @@ static bool multiplies_from(ggml_backend_dev_t device, ggml_backend_buffer_type_
 // the rows of a quantized matrix for the CPU's dot-product instructions) come before the plain one.
 // The one for Intel's AMX is left out: with it, products of Q8_0 matrices end in a segmentation
 // fault on such a processor (ggml 0.25.3).
-static std::vector<ggml_backend_buffer_type_t> matrix_buffer_types(ggml_backend_dev_t device) {
-    std::vector<ggml_backend_buffer_type_t> types;
+//
+// Another device has one type of its own; what it cannot multiply by stays with the CPU.
+using Place = std::pair<ggml_backend_dev_t, ggml_backend_buffer_type_t>;
+
+static std::vector<Place> matrix_places(const Device & device) {
+    std::vector<Place> places;
+    if (!device.is_cpu()) places.push_back({ device.device(), device.buffer_type() });
+    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     using GetExtra = ggml_backend_buffer_type_t * (*) (ggml_backend_dev_t);
     const auto get_extra = reinterpret_cast<GetExtra>(ggml_backend_reg_get_proc_address(
-        ggml_backend_dev_backend_reg(device), "ggml_backend_dev_get_extra_bufts"));
+        ggml_backend_dev_backend_reg(cpu), "ggml_backend_dev_get_extra_bufts"));
     if (get_extra != nullptr) {
-        for (auto * extra = get_extra(device); extra != nullptr && *extra != nullptr; extra++) {
-            if (std::string(ggml_backend_buft_name(*extra)) != "AMX") types.push_back(*extra);
+        for (auto * extra = get_extra(cpu); extra != nullptr && *extra != nullptr; extra++) {
+            if (std::string(ggml_backend_buft_name(*extra)) != "AMX") places.push_back({ cpu, *extra });
         }
     }
-    types.push_back(ggml_backend_cpu_buffer_type());
-    return types;
+    places.push_back({ cpu, ggml_backend_cpu_buffer_type() });
+    return places;
 }
 
 static const TensorInfo & readable(const TensorInfo & matrix) {
@@ -152,8 +158,8 @@ static const TensorInfo & readable(const TensorInfo & matrix) {
     return matrix;
 }
 
-Model::Model(const std::string & path, const std::vector<int32_t> & labels,
-             std::optional<size_t> memory_bytes)
+Model::Model(const std::string & path, const Device & device,
+             const std::vector<int32_t> & labels, std::optional<size_t> memory_bytes)
     : file_(path), shapes_(read_shapes(file_)) {
     const Shapes & s = shapes_;
     // Every layer has tensors, so this bounds memory before a made-up block count is believed.
@@ -182,15 +188,15 @@ Model::Model(const std::string & path, const std::vector<int32_t> & labels,
             wanted.push_back({ name + ".bias", s.outputs(module), 1, &linear.bias, false });
         }
     }
-    load(wanted, memory_bytes);
+    load(device, wanted, memory_bytes);
     if (!labels.empty()) {
-        load_output_rows(readable(checked(output, s.width, s.vocabulary)), labels);
+        load_output_rows(device, readable(checked(output, s.width, s.vocabulary)), labels);
     }
 }
 
-void Model::load(std::vector<Wanted> & wanted, std::optional<size_t> memory_bytes) {
-    ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    const auto matrix_types = matrix_buffer_types(device);
+void Model::load(const Device & device, std::vector<Wanted> & wanted,
+                 std::optional<size_t> memory_bytes) {
+    const auto places = matrix_places(device);
 
     // Which tensors exist, and in which kind of buffer each goes.
     std::map<ggml_backend_buffer_type_t, std::vector<std::pair<Wanted *, const TensorInfo *>>> plan;
@@ -206,15 +212,15 @@ void Model::load(std::vector<Wanted> & wanted, std::optional<size_t> memory_byte
         ggml_backend_buffer_type_t place = nullptr;
         if (want.rows == 1) {
             require(tensor->type == GGML_TYPE_F32, "tensor " + want.name + " is not float32");
-            place = ggml_backend_cpu_buffer_type();
+            place = device.buffer_type();
         } else {
-            for (auto type : matrix_types) {
-                if (place == nullptr && multiplies_from(device, type, *tensor)) place = type;
+            for (const auto & [who, type] : places) {
+                if (place == nullptr && multiplies_from(who, type, *tensor)) place = type;
             }
         }
         require(place != nullptr, "tensor " + want.name + " has type " +
                                       ggml_type_name(tensor->type) +
-                                      ", which the CPU cannot multiply by");
+                                      ", which nothing here can multiply by");
         plan[place].emplace_back(&want, tensor);
     }
     // A tensor that this graph does not know would silently be left out of the computation.
@@ -255,7 +261,8 @@ void Model::load(std::vector<Wanted> & wanted, std::optional<size_t> memory_byte
     }
 }
 
-void Model::load_output_rows(const TensorInfo & matrix, const std::vector<int32_t> & tokens) {
+void Model::load_output_rows(const Device & device, const TensorInfo & matrix,
+                             const std::vector<int32_t> & tokens) {
     for (int32_t token : tokens) {
         require(token < shapes_.vocabulary, "label token " + std::to_string(token) +
                                                 " is outside the vocabulary of " +
@@ -264,9 +271,12 @@ void Model::load_output_rows(const TensorInfo & matrix, const std::vector<int32_
     ContextHandle context = new_context(1);
     output_ = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, shapes_.width,
                                  int64_t(tokens.size()));
-    buffers_.push_back(allocate(context.get(), ggml_backend_cpu_buffer_type()));
+    buffers_.push_back(allocate(context.get(), device.buffer_type()));
+    ggml_backend_buffer_set_usage(buffers_.back().get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
     contexts_.push_back(std::move(context));
-    read_rows(matrix, tokens, static_cast<float *>(output_->data));
+    std::vector<float> rows(size_t(ggml_nelements(output_)));
+    read_rows(matrix, tokens, rows.data());
+    ggml_backend_tensor_set(output_, rows.data(), 0, ggml_nbytes(output_));
 }
 
 size_t Model::weight_bytes() const {

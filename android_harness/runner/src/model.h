@@ -1,7 +1,7 @@
 // A LLaMA-class decoder from a GGUF file: its shapes and its weights in ggml buffers.
 #pragma once
 
-#include "cpu.h"
+#include "device.h"
 #include "gguf_file.h"
 
 #include <array>
@@ -51,7 +51,7 @@ class Model {
     // `labels`: tokens whose rows alone make the output matrix, in float32; empty: all rows, as
     // they are in the file.
     // Weights that would take more than `memory_bytes` are a Failure before any is loaded.
-    Model(const std::string & path, const std::vector<int32_t> & labels,
+    Model(const std::string & path, const Device & device, const std::vector<int32_t> & labels,
           std::optional<size_t> memory_bytes);
 
     const Shapes & shapes() const { return shapes_; }
@@ -68,8 +68,10 @@ class Model {
 
   private:
     struct Wanted;
-    void load(std::vector<Wanted> & wanted, std::optional<size_t> memory_bytes);
-    void load_output_rows(const TensorInfo & matrix, const std::vector<int32_t> & tokens);
+    void load(const Device & device, std::vector<Wanted> & wanted,
+              std::optional<size_t> memory_bytes);
+    void load_output_rows(const Device & device, const TensorInfo & matrix,
+                          const std::vector<int32_t> & tokens);
     void read_rows(const TensorInfo & matrix, const std::vector<int32_t> & rows, float * out) const;
 
     GgufFile file_;

@@ -32,9 +32,9 @@ static void unpack(const std::vector<uint8_t> & bytes, bool half, float * states
     }
 }
 
-Prefix::Prefix(const Model & model, const Adapter & adapter, const Cpu & cpu,
+Prefix::Prefix(const Device & device, const Model & model, const Adapter & adapter,
                const std::vector<Example> & examples, const PrefixPolicy & policy)
-    : model_(model), adapter_(adapter), cpu_(cpu), examples_(examples), policy_(policy) {
+    : device_(device), model_(model), adapter_(adapter), examples_(examples), policy_(policy) {
     if (policy.bytes > 0 && policy.folder) folder_.emplace(*policy.folder, policy.bytes);
 }
 
@@ -43,7 +43,7 @@ Start Prefix::start(const Batch & batch, int64_t layer) {
     if (layer == 0 || !keeps()) {
         LoraSlots lora(model_, adapter_, 1);
         lora.write(0);
-        start.states = states_below(layer, model_, lora, cpu_, batch);
+        start.states = states_below(layer, device_, model_, lora, batch);
         if (layer > 0) computed_ += int64_t(batch.lines.size());
         return start;
     }
@@ -83,7 +83,7 @@ void Prefix::compute(const std::vector<int64_t> & lines, int64_t layer,
             part.push_back(lines[first++]);
         }
         const Batch batch = pack_examples(examples_, part);
-        const std::vector<float> states = states_below(layer, model_, lora, cpu_, batch);
+        const std::vector<float> states = states_below(layer, device_, model_, lora, batch);
         const float * next = states.data();
         for (int64_t line : batch.lines) {
             const size_t count = tokens_of(line) * size_t(model_.shapes().width);

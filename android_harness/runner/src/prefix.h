@@ -2,7 +2,7 @@
 // example and on weights that stay, so it is computed once and kept.
 #pragma once
 
-#include "cpu.h"
+#include "device.h"
 #include "examples.h"
 #include "lora.h"
 #include "model.h"
@@ -29,7 +29,7 @@ struct PrefixPolicy {
 
 class Prefix {
   public:
-    Prefix(const Model & model, const Adapter & adapter, const Cpu & cpu,
+    Prefix(const Device & device, const Model & model, const Adapter & adapter,
            const std::vector<Example> & examples, const PrefixPolicy & policy);
 
     bool keeps() const { return policy_.bytes > 0; }
@@ -54,9 +54,9 @@ class Prefix {
     std::string name(const Key & key);
     std::optional<std::vector<uint8_t>> read(const Key & key);
 
+    const Device & device_;
     const Model & model_;
     const Adapter & adapter_;
-    const Cpu & cpu_;
     const std::vector<Example> & examples_;
     const PrefixPolicy policy_;
     std::optional<StateFolder> folder_;

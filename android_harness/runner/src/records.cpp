@@ -113,7 +113,8 @@ void write_hello() {
 
 void write_load(const Load & load) {
     write_line({ { "event", "load" },
-                 { "backend", "ggml-cpu" },
+                 { "backend", load.backend },
+                 { "device", load.device },
                  { "threads", load.threads },
                  { "cpu_mask", text_or_null(load.cpu_mask.value_or("")) },
                  { "parameters", load.parameters },
@@ -170,6 +171,13 @@ void write_memory(size_t task, const Memory & memory, std::optional<int64_t> pre
                  { "rss_anon_bytes", memory.rss_anon_bytes },
                  { "rss_file_bytes", memory.rss_file_bytes },
                  { "predicted_bytes", predicted_bytes ? Json(*predicted_bytes) : Json(nullptr) } });
+}
+
+void write_coverage(size_t task, const Coverage & coverage) {
+    write_line({ { "event", "coverage" },
+                 { "task", task },
+                 { "on_device", coverage.on_device },
+                 { "on_cpu", Json(coverage.on_cpu) } });
 }
 
 void write_prefix(size_t task, int64_t examples_computed, int64_t examples_reused) {

@@ -1,8 +1,8 @@
 // Records on standard output, one JSON object a line; defined by android_harness/records.py.
 #pragma once
 
-#include "cpu.h"
 #include "estimator.h"
+#include "graph.h"
 #include "memory.h"
 
 #include <cstdint>
@@ -13,6 +13,8 @@
 namespace fwdllm {
 
 struct Load {
+    std::string backend;
+    std::string device;
     int threads;
     std::optional<std::string> cpu_mask;
     size_t parameters;
@@ -49,6 +51,7 @@ void write_probe(size_t task, const DirectionName & direction, const Slope & slo
 void write_along(size_t task, const Slope & slope);
 void write_evaluation(size_t task, const Evaluation & evaluation);
 void write_memory(size_t task, const Memory & memory, std::optional<int64_t> predicted_bytes);
+void write_coverage(size_t task, const Coverage & coverage);
 void write_prefix(size_t task, int64_t examples_computed, int64_t examples_reused);
 void write_error(const std::string & message);  // with the phase and file of the current activity
 void write_end(bool ok, size_t tasks_done);

@@ -42,6 +42,7 @@ struct TangentPass::Builder {
     Graph & graph;
     const LayerOps ops;
     ggml_context * ctx;
+    TangentRules & rules;
 
     std::vector<Chunk> chunks = {};
 
@@ -118,6 +119,13 @@ struct TangentPass::Builder {
 
     // Blocks ---------------------------------------------------------------------------------
 
+    // [head_size, key_value_heads, columns]
+    ggml_tensor * by_head(ggml_tensor * v) const {
+        if (v == nullptr) return nullptr;
+        const Shapes & shapes = model.shapes();
+        return ggml_reshape_3d(ctx, v, shapes.head_size, shapes.key_value_heads, v->ne[1]);
+    }
+
     ggml_tensor * rotated(ggml_tensor * x, int64_t heads, int copies) const {
         return x == nullptr ? nullptr : ops.rotate(x, heads, copies);
     }
@@ -143,26 +151,22 @@ struct TangentPass::Builder {
     ggml_tensor * attention(int64_t i, ggml_tensor * x, std::array<Linear, k_modules> & linear) {
         const Shapes & shapes = model.shapes();
         const Layer & layer = model.layers()[size_t(i)];
-        const AttentionPlan & plan = pass.attention_;
         ggml_tensor * h = ops.norm(x, layer.attention_norm);
         ggml_tensor * q = ops.rotate(primal(i, k_q, h, linear[k_q]), shapes.heads, 1);
         ggml_tensor * k = ops.rotate(primal(i, k_k, h, linear[k_k]), shapes.key_value_heads, 1);
-        ggml_tensor * v = primal(i, k_v, h, linear[k_v]);
-        ggml_tensor * weights = attention_weights(plan, graph, q, k);
-        ggml_tensor * attended = attention_output(plan, graph, weights, v);
-        graph.expand(attended);
+        ggml_tensor * v = by_head(primal(i, k_v, h, linear[k_v]));
+        const Attended attended = rules.attend(q, k, v);
+        graph.expand(attended.output);
 
         attention_dot.clear();
         for (Chunk & chunk : chunks) {
-            ggml_tensor * h_dot =
-                norm_tangent(graph, x, layer.attention_norm, chunk.x_dot, shapes.norm_epsilon);
+            ggml_tensor * h_dot = rules.norm(x, layer.attention_norm, chunk.x_dot);
             ggml_tensor * q_dot = tangent(i, k_q, linear[k_q], chunk, h_dot);
             ggml_tensor * k_dot = tangent(i, k_k, linear[k_k], chunk, h_dot);
-            ggml_tensor * v_dot = tangent(i, k_v, linear[k_v], chunk, h_dot);
+            ggml_tensor * v_dot = by_head(tangent(i, k_v, linear[k_v], chunk, h_dot));
             q_dot = rotated(q_dot, shapes.heads, chunk.count);
             k_dot = rotated(k_dot, shapes.key_value_heads, chunk.count);
-            ggml_tensor * dot = attention_tangent(plan, graph, weights, q, k, v, q_dot, k_dot,
-                                                  v_dot, chunk.count);
+            ggml_tensor * dot = rules.attention(attended, q_dot, k_dot, v_dot, chunk.count);
             if (only_loss_columns_after_attention(i)) {
                 if (dot != nullptr) dot = ops.loss_columns(dot, chunk.count);
                 if (chunk.x_dot != nullptr) {
@@ -173,7 +177,7 @@ struct TangentPass::Builder {
             if (dot != nullptr) graph.expand(dot);
             attention_dot.push_back(dot);
         }
-        return attended;
+        return attended.output;
     }
 
     // Few columns are left of each direction: neighbouring chunks go on together.
@@ -218,11 +222,10 @@ struct TangentPass::Builder {
             Chunk & chunk = chunks[c];
             ggml_tensor * x_dot =
                 sum(chunk.x_dot, tangent(i, k_o, linear[k_o], chunk, attention_dot[c]));
-            ggml_tensor * h_dot = norm_tangent(graph, x, layer.feed_forward_norm, x_dot,
-                                               model.shapes().norm_epsilon);
+            ggml_tensor * h_dot = rules.norm(x, layer.feed_forward_norm, x_dot);
             ggml_tensor * gate_dot = tangent(i, k_gate, linear[k_gate], chunk, h_dot);
             ggml_tensor * up_dot = tangent(i, k_up, linear[k_up], chunk, h_dot);
-            ggml_tensor * f_dot = gate_tangent(graph, of_gate, of_up, gate_dot, up_dot);
+            ggml_tensor * f_dot = rules.gate(of_gate, of_up, gate_dot, up_dot);
             chunk.x_dot = sum(x_dot, tangent(i, k_down, linear[k_down], chunk, f_dot));
             if (chunk.x_dot != nullptr) graph.expand(chunk.x_dot);
         }
@@ -237,8 +240,7 @@ struct TangentPass::Builder {
         const int64_t loss_rows = pass.inputs_.loss_rows;
         ggml_tensor * y = ops.norm(x, model.output_norm());
         for (Chunk & chunk : chunks) {
-            chunk.x_dot = norm_tangent(graph, x, model.output_norm(), chunk.x_dot,
-                                       model.shapes().norm_epsilon);
+            chunk.x_dot = rules.norm(x, model.output_norm(), chunk.x_dot);
             if (chunk.x_dot != nullptr) graph.expand(chunk.x_dot);
         }
         for (int64_t first = 0; first < loss_rows; first += k_head_columns) {
@@ -252,14 +254,14 @@ struct TangentPass::Builder {
             graph.expand(probabilities);
             for (const Chunk & chunk : chunks) {
                 if (chunk.x_dot != nullptr) {
-                    loss_tangents(chunk, probabilities, targets, first, columns);
+                    differentiate_loss(chunk, probabilities, targets, first, columns);
                 }
             }
         }
     }
 
     // Loss rows `first` to `first + columns` of the chunk's directions.
-    void loss_tangents(const Chunk & chunk, ggml_tensor * probabilities, ggml_tensor * targets,
+    void differentiate_loss(const Chunk & chunk, ggml_tensor * probabilities, ggml_tensor * targets,
                        int64_t first, int64_t columns) {
         const int64_t loss_rows = pass.inputs_.loss_rows;
         // Directions are neighbours in memory only where all their rows are taken.
@@ -268,7 +270,7 @@ struct TangentPass::Builder {
             const int count = std::min(together, chunk.count - d);
             ggml_tensor * logits_dot =
                 head_logits(ops, chunk.x_dot, d * loss_rows + first, count * columns);
-            ggml_tensor * values = loss_tangent(graph, probabilities, targets, logits_dot);
+            ggml_tensor * values = loss_tangents(ops, probabilities, targets, logits_dot);
             output(values);
             pass.loss_tangents_.push_back({ chunk.first + d, count, values });
         }
@@ -286,19 +288,23 @@ static size_t nodes(const Model & model, const Batch & batch, const Start & star
     const size_t layers = size_t(model.shapes().layers - start.layer);
     const size_t chunks = size_t(directions / at_once(tokens, directions) + 1);
     const int64_t heads = int64_t(batch.targets.size()) / k_head_columns + 1;
-    return layers * (120 + chunks * 110) + size_t(heads) * (16 + 4 * size_t(directions)) + 64;
+    const size_t rules = rule_nodes(batch);
+    return layers * (80 + rules + chunks * 90 + size_t(directions) * rules) + size_t(heads) * (16 + 4 * size_t(directions)) + 64;
 }
 
-TangentPass::TangentPass(const Model & model, const Adapter & adapter, const LoraSlots & lora,
-                         const Batch & batch, const Labels & labels, const Start & start,
-                         const Support & moves, int directions)
-    : positions_(batch.targets.size()), attention_(batch, model.shapes()),
+TangentPass::TangentPass(const Device & device, const Model & model, const Adapter & adapter,
+                         const LoraSlots & lora, const Batch & batch, const Labels & labels,
+                         const Start & start, const Support & moves, int directions)
+    : positions_(batch.targets.size()),
       at_once_(at_once(int64_t(batch.tokens.size()), directions)),
       inputs_(model, batch, labels, start, at_once_),
-      graph_(nodes(model, batch, start, directions)) {
+      graph_(device, nodes(model, batch, start, directions)) {
     ggml_context * ctx = graph_.context();
-    Builder builder{ model, adapter, lora, batch, moves, directions, *this, graph_,
-                     { ctx, model, inputs_ }, ctx };
+    const LayerOps ops{ ctx, model, inputs_ };
+    const auto rules =
+        device.is_cpu() ? cpu_rules(graph_, ops, batch) : ggml_rules(ops, batch);
+    Builder builder{ model,  adapter, lora, batch, moves, directions,
+                     *this,  graph_,  ops,  ctx,   *rules };
     for (int first = 0; first < directions; first += at_once_) {
         builder.chunks.push_back({ first, std::min(at_once_, directions - first), nullptr });
     }
@@ -307,9 +313,9 @@ TangentPass::TangentPass(const Model & model, const Adapter & adapter, const Lor
     builder.head(x);
 }
 
-void TangentPass::run(const Cpu & cpu, std::vector<Direction> directions) {
+void TangentPass::run(std::vector<Direction> directions) {
     directions_ = std::move(directions);
-    graph_.run(cpu);
+    graph_.run();
 }
 
 double TangentPass::mean_loss() const {

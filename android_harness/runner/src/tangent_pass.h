@@ -2,13 +2,13 @@
 #pragma once
 
 #include "batch_inputs.h"
-#include "cpu.h"
+#include "direction_pieces.h"
 #include "graph.h"
 #include "lora.h"
 #include "loss.h"
 #include "model.h"
 #include "start.h"
-#include "tangent_kernels.h"
+#include "tangent_rules.h"
 
 #include <vector>
 
@@ -23,16 +23,17 @@ namespace fwdllm {
 class TangentPass {
   public:
     // `moves` is the support that all directions share. `lora` has θ in its slot 0.
-    TangentPass(const Model & model, const Adapter & adapter, const LoraSlots & lora,
-                const Batch & batch, const Labels & labels, const Start & start,
-                const Support & moves, int directions);
+    TangentPass(const Device & device, const Model & model, const Adapter & adapter,
+                const LoraSlots & lora, const Batch & batch, const Labels & labels,
+                const Start & start, const Support & moves, int directions);
     TangentPass(const TangentPass &) = delete;
     TangentPass & operator=(const TangentPass &) = delete;
 
     size_t bytes() const { return graph_.bytes() + inputs_.bytes(); }
     void allocate() { graph_.allocate(); }
     // As many directions as the pass was made for.
-    void run(const Cpu & cpu, std::vector<Direction> directions);
+    void run(std::vector<Direction> directions);
+    Coverage coverage() const { return graph_.coverage(); }
 
     // Of the last run, in nats and nats per unit of direction; what is not finite is a Failure.
     double mean_loss() const;
@@ -46,7 +47,6 @@ class TangentPass {
     };
 
     const size_t positions_;
-    const AttentionPlan attention_;
     const int at_once_;  // tangents that go through a layer together
     const BatchInputs inputs_;
     Graph graph_;

@@ -17,14 +17,19 @@ namespace fwdllm {
 // An evaluation holds the activations of about this many tokens at a time.
 static const size_t k_evaluation_tokens = 512;
 
-// What a task needs at its peak, if that was predicted.
-using Predicted = std::optional<int64_t>;
+// What is known of a task that probed, beside its results.
+struct Done {
+    int64_t predicted_bytes;
+    Coverage coverage;
+};
+
+static Done done(const Prober & prober) { return { prober.predicted_bytes(), prober.coverage() }; }
 
 static Moving moving_of(const Probing & task, const Workplace & at) {
     return { task.support, lowest_moving_layer(at.adapter, task.support) };
 }
 
-static Predicted run(size_t index, const ProbeTask & task, const Workplace & at) {
+static std::optional<Done> run(size_t index, const ProbeTask & task, const Workplace & at) {
     Prober prober(at, task, moving_of(task, at), task.directions_per_pass,
                   int(task.directions.size()));
     const size_t at_once = size_t(prober.at_once());
@@ -40,19 +45,19 @@ static Predicted run(size_t index, const ProbeTask & task, const Workplace & at)
             write_probe(index, task.directions[i], slopes[i - first]);
         }
     }
-    return prober.predicted_bytes();
+    return done(prober);
 }
 
-static Predicted run(size_t index, const AlongTask & task, const Workplace & at) {
+static std::optional<Done> run(size_t index, const AlongTask & task, const Workplace & at) {
     begin("direction", task.direction);
     const GivenDirection direction = read_values(task.direction, at.adapter.parameters());
     begin("compute");
     Prober prober(at, task, { {}, lowest_moving_layer(at.adapter, direction) }, 1, 1);
     write_along(index, prober.measure({ direction })[0]);
-    return prober.predicted_bytes();
+    return done(prober);
 }
 
-static Predicted run(size_t index, const TimeTask & task, const Workplace & at) {
+static std::optional<Done> run(size_t index, const TimeTask & task, const Workplace & at) {
     Prober prober(at, task, moving_of(task, at), task.directions_per_pass,
                   std::numeric_limits<int>::max());
     uint64_t seed = task.first_seed;
@@ -79,10 +84,10 @@ static Predicted run(size_t index, const TimeTask & task, const Workplace & at) 
         sample.passes = prober.passes() - passes_before;
         write_sample(index, sample);
     }
-    return prober.predicted_bytes();
+    return done(prober);
 }
 
-static Predicted run(size_t index, const EvaluateTask & task, const Workplace & at) {
+static std::optional<Done> run(size_t index, const EvaluateTask & task, const Workplace & at) {
     const int64_t start_ns = monotonic_ns();
     const int64_t cpu_start_ns = process_cpu_ns();
     LoraSlots lora(at.model, at.adapter, 1);
@@ -112,9 +117,9 @@ static Predicted run(size_t index, const EvaluateTask & task, const Workplace & 
         if (targets == 0 && evaluation.positions > 0) break;
         const Batch batch = pack_batch(at.examples, part);
         const Start start = at.prefix.start(batch, at.prefix.keeps() ? lowest_adapted : 0);
-        ForwardPass pass(at.model, lora, batch, at.labels, start, 1);
+        ForwardPass pass(at.device, at.model, lora, batch, at.labels, start, 1);
         pass.allocate();
-        pass.run(at.cpu);
+        pass.run();
         summed_loss += pass.summed_loss(0);
         evaluation.positions += pass.positions();
         for (int32_t token : pass.predictions()) evaluation.predictions.push_back(token);
@@ -128,9 +133,10 @@ static Predicted run(size_t index, const EvaluateTask & task, const Workplace & 
 
 void run_task(size_t index, const Task & task, const Workplace & at) {
     const int64_t computed = at.prefix.examples_computed(), reused = at.prefix.examples_reused();
-    const Predicted predicted =
-        std::visit([&](const auto & kind) { return run(index, kind, at); }, task);
-    write_memory(index, read_memory(), predicted);
+    const auto done = std::visit([&](const auto & kind) { return run(index, kind, at); }, task);
+    write_memory(index, read_memory(),
+                 done ? std::make_optional(done->predicted_bytes) : std::nullopt);
+    if (done && !at.device.is_cpu()) write_coverage(index, done->coverage);
     if (at.prefix.keeps()) {
         write_prefix(index, at.prefix.examples_computed() - computed,
                      at.prefix.examples_reused() - reused);

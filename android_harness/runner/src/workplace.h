@@ -1,7 +1,7 @@
 // Everything that a task works with; loaded once per job.
 #pragma once
 
-#include "cpu.h"
+#include "device.h"
 #include "examples.h"
 #include "lora.h"
 #include "loss.h"
@@ -14,9 +14,9 @@
 namespace fwdllm {
 
 struct Workplace {
+    const Device & device;
     const Model & model;
     const Adapter & adapter;
-    const Cpu & cpu;
     const std::vector<Example> & examples;
     const Labels & labels;
     Prefix & prefix;

@@ -51,9 +51,10 @@ int main(int argc, char ** argv) {
     const int64_t first = number(3), tokens = number(4), loss_rows = number(5);
     const int64_t directions = number(6);
     const Cpu cpu(int(number(2)), std::nullopt);
-    const Model model(argv[1], {}, std::nullopt);
+    const Device device(cpu, std::nullopt);
+    const Model model(argv[1], device, {}, std::nullopt);
     const int64_t layers = model.shapes().layers;
-    Graph graph(size_t(layers * 7 * (directions + 2)) + 8);
+    Graph graph(device, size_t(layers * 7 * (directions + 2)) + 8);
     Products products{ model, graph };
     for (int64_t i = first; i < layers; i++) {
         for (int m = 0; m < k_modules; m++) {
@@ -71,10 +72,10 @@ int main(int argc, char ** argv) {
         std::fill_n(static_cast<float *>(x->data), ggml_nelements(x), 0.5f);
     }
     graph.allocate();
-    graph.run(cpu);
+    graph.run();
     for (int64_t i = 0; i < number(7); i++) {
         const int64_t start = process_cpu_ns();
-        graph.run(cpu);
+        graph.run();
         printf("%lld\n", (long long) (process_cpu_ns() - start));
     }
     return 0;

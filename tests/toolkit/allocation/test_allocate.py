@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from made_profiles import NOW, arm, interval, profile
+from made_profiles import NOW, arm, cost, interval, profile
 
 from toolkit.allocation.allocate import allocate
 from toolkit.allocation.contract import Allocation
@@ -343,8 +343,10 @@ def test_probes_of_a_smaller_batch_count_less():
 def test_a_weak_phone_adapts_the_top_layers_alone_where_that_was_measured():
     weak = profile("weak", arms=(arm(1, 9.0), arm(1, 2.0, layers=(4, 5))))
     strong = profile("strong")
-    settings = {"layers": [(4, 5)], "limits": Limits(deadline_s=8.0)}
+    # What lies below its layers takes the weak phone at most a pass of 0.5 s, once.
+    settings = {"layers": [(4, 5)], "limits": Limits(deadline_s=8.5)}
     allocation = divide(weak, strong, **settings)
+    assert device_of(allocation, "weak").fixed_s == pytest.approx(0.5)
     assert device_of(allocation, "weak").layers == (4, 5)
     assert device_of(allocation, "strong").layers is None
     assert probes_of(allocation) == {"strong": 8, "weak": 4}
@@ -379,11 +381,73 @@ def test_the_base_pass_of_the_forward_estimator_is_paid_once():
     assert allocation.makespan_s == pytest.approx(0.5 + 12 * 0.5)
 
 
-def test_a_tangent_probe_is_offered_only_where_it_was_measured():
-    measured = profile("a", arms=(arm(estimator="tangent"),))
-    allocation = divide(measured, profile("b"), estimator="tangent")
-    assert probes_of(allocation) == {"a": 12}
-    assert "what this kind of probe costs" in reasons_of(allocation)["b"]
+def test_a_tangent_probe_is_offered_where_it_was_measured_or_modelled():
+    """A pass over 9 copies, of which 1 is the point itself, for 8 tangents."""
+    measured = profile("a", arms=(arm(8, estimator="tangent"),))
+    modelled = profile("b", tangents=cost(0.4))
+    allocation = divide(
+        measured, modelled, profile("c"), estimator="tangent", directions_per_pass=(8,)
+    )
+    assert set(probes_of(allocation)) == {"a", "b"}
+    assert "what this kind of probe costs" in reasons_of(allocation)["c"]
+    seconds = device_of(allocation, "b").seconds_per_probe
+    assert seconds.value == pytest.approx((0.2 + 9 * 0.2) / 8)
+    assert seconds.provenance == "modelled"
+    assert device_of(allocation, "a").seconds_per_probe.provenance == "measured"
+
+
+def test_the_number_of_tangents_at_once_is_chosen_by_their_cost_model():
+    allocation = divide(
+        profile("a", tangents=cost(0.4)), estimator="tangent", directions_per_pass=(1, 8)
+    )
+    assert allocation.devices[0].directions_per_pass == 8
+
+
+def test_a_tangent_pays_no_base_pass():
+    allocation = divide(profile("a", arms=(arm(estimator="tangent"),)), estimator="tangent")
+    assert allocation.devices[0].fixed_s == 0.0
+    assert allocation.makespan_s == pytest.approx(12.0)
+
+
+def test_ranges_of_layers_are_modelled_neither_for_tangents_nor_for_differences():
+    arms = (arm(1, 9.0, memory=900 << 20), arm(1, 9.0, estimator="tangent", memory=900 << 20))
+    known = profile("a", arms=arms, tangents=cost(0.4))
+    for estimator in ("central", "tangent"):
+        with pytest.raises(AllocationError, match="memory"):
+            divide(
+                known, estimator=estimator, layers=[(4, 5)], limits=Limits(memory_bytes=100 << 20)
+            )
+
+
+def test_differences_are_not_priced_by_a_profile_of_tangents():
+    tangents = profile("a", arms=(arm(estimator="tangent"),), differences=False, tangents=cost(0.4))
+    assert probes_of(divide(tangents, estimator="tangent")) == {"a": 12}
+    with pytest.raises(AllocationError, match="what this kind of probe costs"):
+        divide(tangents, estimator="central")
+
+
+def test_an_unknown_pass_below_a_range_of_layers_is_pointed_out():
+    weak = profile("weak", arms=(arm(1, 2.0, layers=(4, 5)),), differences=False)
+    device = divide(weak, layers=[(4, 5)]).devices[0]
+    assert device.fixed_s == 0.0
+    assert any("once a round is not known" in warning for warning in device.warnings)
+
+
+def test_memory_of_tangents_is_modelled_from_tangents():
+    """100 MB, and 64 MB for every copy of the 4 × 32 tokens, the point itself among them."""
+    mb = 1 << 20
+    arms = (
+        arm(1, 1.0, 228 * mb, estimator="tangent"),
+        arm(8, 1.0, (100 + 9 * 64) * mb, estimator="tangent"),
+        arm(1, 1.0, 164 * mb),
+        arm(8, 1.0, (100 + 8 * 64) * mb),
+        arm(1, 1.0, 101 * mb, layers=(4, 5)),  # of no use for any other setting
+    )
+    device = profile("a", arms=arms, tangents=cost(0.4), memory=None)
+    tangents = divide(device, estimator="tangent", directions_per_pass=(4,)).devices[0]
+    assert tangents.peak_memory_bytes.value == pytest.approx((100 + 5 * 64) * mb)
+    copies = divide(device, estimator="central", directions_per_pass=(4,)).devices[0]
+    assert copies.peak_memory_bytes.value == pytest.approx((100 + 4 * 64) * mb)
 
 
 def test_ten_thousand_profiles_are_divided_exactly():

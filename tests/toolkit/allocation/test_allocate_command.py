@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from made_profiles import profile
+from made_profiles import arm, profile, slope_errors
 from typer.testing import CliRunner
 
 from exporters.errors import FwdllmError
 from toolkit.allocation.contract import Allocation
 from toolkit.cli.app import app
 from toolkit.report.allocation_section import allocation_section
+
+SECONDS = {"central": 2.0, "forward": 1.0, "tangent": 1.1}
 
 
 @pytest.fixture
@@ -52,6 +54,24 @@ def test_limits_reach_the_allocation(profiles: list[str], tmp_path: Path) -> Non
     assert allocation.over_provision > 1
 
 
+def test_auto_takes_the_estimator_that_the_profiles_call_the_best(tmp_path: Path) -> None:
+    path = tmp_path / "phone.json"
+    arms = tuple(arm(1, seconds, estimator=name) for name, seconds in SECONDS.items())
+    errors = slope_errors(central=0.2, forward=0.9, tangent=0.03)
+    made = profile("adb:phone", arms=arms, seconds=1e-9, errors=errors, measured=datetime.now(UTC))
+    made.write(path)
+    options = ("--directions", "1", "--estimator")
+
+    result, out = run([str(path)], tmp_path, *options, "auto")
+
+    assert result.exit_code == 0, result.output
+    assert Allocation.read(out).estimator == "tangent"
+    assert "- auto took tangent: 13.2 s · (1 + 0.03²) = 13.2 s (modelled)" in result.output
+    assert "- auto did not take central: 24 s · (1 + 0.2²)" in result.output
+    asked, _ = run([str(path)], tmp_path, *options, "forward")
+    assert asked.exit_code == 0 and "auto" not in asked.output
+
+
 def test_people_read_who_may_be_late(profiles: list[str], tmp_path: Path) -> None:
     result, _ = run(profiles, tmp_path, "--quantile", "0.9")
     assert result.exit_code == 0, result.output
@@ -78,6 +98,7 @@ def test_a_limit_that_nobody_keeps_is_an_error_with_reasons(
         ("--availability", "adb:fast=often"),
         ("--cap", "adb:fast=-1"),
         ("--floor-share", "2"),
+        ("--estimator", "backward"),
     ],
 )
 def test_malformed_options_are_usage_errors(

@@ -50,7 +50,14 @@ def test_an_old_profile_is_refused_with_its_fields(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [("--batch", "0"), ("--tokens", "x"), ("--directions", ""), ("--estimator", ",")]
+    "option",
+    [
+        ("--batch", "0"),
+        ("--tokens", "x"),
+        ("--directions", ""),
+        ("--estimator", ","),
+        ("--layers", "all,"),
+    ],
 )
 def test_malformed_lists_are_usage_errors(tmp_path: Path, option: tuple[str, str]) -> None:
     (tmp_path / "manifest.json").write_text("{}")

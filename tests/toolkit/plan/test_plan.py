@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_profiles import NOW, arm, interval, profile
+from made_profiles import NOW, arm, cost, interval, profile
 
 from exporters.lora.layout import LoraLayout, LoraTensor
 from exporters.manifest import Architecture, Manifest
@@ -307,11 +307,26 @@ def test_impossible_plans_are_refused(profiles, settings, message):
         make(profiles, OURS, **settings)
 
 
-def test_a_tangent_method_needs_measured_tangent_probes():
+def test_a_tangent_method_needs_tangent_probes():
+    """They pay no base pass."""
     tangent = row("tangent", probes=120, clients=1, estimator="tangent")
     made = make([profile("a"), profile("b", arms=(arm(estimator="tangent"),))], tangent)
     assert [left.target for left in made.methods[0].left_out] == ["a"]
-    assert made.methods[0].seconds.value == pytest.approx(10 * (12 + 0.5))
+    assert made.methods[0].seconds.value == pytest.approx(10 * 12)
+
+
+def test_a_tangent_method_is_priced_by_the_cost_model_of_tangents():
+    tangent = row("tangent", probes=120, clients=1, estimator="tangent", directions_per_pass=8)
+    made = make([profile("a", tangents=cost(0.4))], tangent)
+    assert made.methods[0].seconds.value == pytest.approx(10 * 12 * (0.2 + 9 * 0.2) / 8)
+
+
+def test_a_profile_of_tangents_alone_does_not_tell_what_a_plain_pass_takes():
+    only = profile("a", arms=(arm(estimator="tangent"),), differences=False, tangents=cost(0.4))
+    made = make([only, profile("b")], BP)
+    assert [(left.target, left.reason) for left in made.methods[0].left_out] == [
+        ("a", "its profile does not tell")
+    ]
 
 
 @pytest.mark.parametrize(

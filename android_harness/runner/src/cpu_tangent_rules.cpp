@@ -1,9 +1,10 @@
-#include "tangent_kernels.h"
+#include "custom_node.h"
+#include "tangent_rules.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <optional>
+#include <vector>
 
 namespace fwdllm {
 
@@ -80,32 +81,6 @@ static void add_rows(float * out, int64_t size, const Weighted (&sum)[terms], in
     }
 }
 
-// The source tensors of a node whose places depend on which of them exist.
-class Arguments {
-  public:
-    // Its index among the sources; −1: not there.
-    int add(ggml_tensor * t) {
-        if (t == nullptr) return -1;
-        list_[size_t(count_)] = t;
-        return count_++;
-    }
-    ggml_tensor * node(ggml_context * ctx, ggml_type type, int64_t ne0, int64_t ne1, int64_t ne2,
-                       ggml_custom_op_t run, void * setting) {
-        return ggml_custom_4d(ctx, type, ne0, ne1, ne2, 1, list_, count_, run, GGML_N_TASKS_MAX,
-                              setting);
-    }
-
-  private:
-    ggml_tensor * list_[GGML_MAX_SRC] = {};
-    int count_ = 0;
-};
-
-static const float * data_of(const ggml_tensor * node, int source) {
-    return source < 0 ? nullptr : static_cast<const float *>(node->src[source]->data);
-}
-
-static float * data_of(ggml_tensor * node) { return static_cast<float *>(node->data); }
-
 // Norm and gate ------------------------------------------------------------------------------
 
 static void run_norm_tangent(ggml_tensor * node, int thread, int threads, void * setting) {
@@ -123,15 +98,6 @@ static void run_norm_tangent(ggml_tensor * node, int thread, int threads, void *
             out[i] = weight[i] * (in[i] - primal[i] * along) * inverse;
         }
     }
-}
-
-ggml_tensor * norm_tangent(Graph & graph, ggml_tensor * x, ggml_tensor * weight,
-                           ggml_tensor * x_dot, float epsilon) {
-    if (x_dot == nullptr) return nullptr;
-    Arguments arguments;
-    for (ggml_tensor * t : { x, weight, x_dot }) arguments.add(t);
-    return arguments.node(graph.context(), GGML_TYPE_F32, x_dot->ne[0], x_dot->ne[1], 1,
-                          run_norm_tangent, graph.keep(epsilon));
 }
 
 struct GateSources {
@@ -158,21 +124,26 @@ static void run_gate_tangent(ggml_tensor * node, int thread, int threads, void *
     }
 }
 
-ggml_tensor * gate_tangent(Graph & graph, ggml_tensor * of_gate, ggml_tensor * of_up,
-                           ggml_tensor * gate_dot, ggml_tensor * up_dot) {
-    const ggml_tensor * shape = gate_dot != nullptr ? gate_dot : up_dot;
-    if (shape == nullptr) return nullptr;
-    Arguments arguments;
-    GateSources source;
-    source.of_gate = arguments.add(of_gate);
-    source.of_up = arguments.add(of_up);
-    source.gate_dot = arguments.add(gate_dot);
-    source.up_dot = arguments.add(up_dot);
-    return arguments.node(graph.context(), GGML_TYPE_F32, shape->ne[0], shape->ne[1], 1,
-                          run_gate_tangent, graph.keep(source));
-}
-
 // Attention ----------------------------------------------------------------------------------
+
+// The sequences that attention sees, and where the weights p of each begin: for each head those of
+// query 0 on key 0, of query 1 on keys 0 and 1, and so on.
+struct AttentionPlan {
+    AttentionPlan(const Batch & batch, const Shapes & shapes);
+
+    struct Sequence {
+        int64_t first;    // column
+        int64_t length;
+        int64_t weights;  // offset of the first head's
+    };
+    int64_t key_stride() const { return key_value_heads * head_size; }  // between columns
+
+    std::vector<Sequence> sequences;
+    int64_t heads, key_value_heads, head_size;
+    int64_t columns;
+    int64_t weights = 0;  // of all sequences and heads
+    float scale;
+};
 
 AttentionPlan::AttentionPlan(const Batch & batch, const Shapes & shapes)
     : heads(shapes.heads), key_value_heads(shapes.key_value_heads), head_size(shapes.head_size),
@@ -238,14 +209,6 @@ static void run_attention_weights(ggml_tensor * node, int thread, int threads, v
     }
 }
 
-ggml_tensor * attention_weights(const AttentionPlan & plan, Graph & graph, ggml_tensor * q,
-                                ggml_tensor * k) {
-    Arguments arguments;
-    for (ggml_tensor * t : { q, k }) arguments.add(t);
-    return arguments.node(graph.context(), GGML_TYPE_F32, plan.weights, 1, 1,
-                          run_attention_weights, const_cast<AttentionPlan *>(&plan));
-}
-
 static void run_attention_output(ggml_tensor * node, int thread, int threads, void * setting) {
     const AttentionPlan & plan = *static_cast<const AttentionPlan *>(setting);
     const float * weights = data_of(node, 0), * v = data_of(node, 1);
@@ -259,14 +222,6 @@ static void run_attention_output(ggml_tensor * node, int thread, int threads, vo
             add_rows(out, plan.head_size, { { p, unit.key(v, 0), plan.key_stride() } }, i + 1);
         }
     }
-}
-
-ggml_tensor * attention_output(const AttentionPlan & plan, Graph & graph, ggml_tensor * weights,
-                               ggml_tensor * v) {
-    Arguments arguments;
-    for (ggml_tensor * t : { weights, v }) arguments.add(t);
-    return arguments.node(graph.context(), GGML_TYPE_F32, plan.heads * plan.head_size, plan.columns,
-                          1, run_attention_output, const_cast<AttentionPlan *>(&plan));
 }
 
 struct AttentionSources {
@@ -325,162 +280,79 @@ static void run_attention_tangent(ggml_tensor * node, int thread, int threads, v
     }
 }
 
-ggml_tensor * attention_tangent(const AttentionPlan & plan, Graph & graph, ggml_tensor * weights,
-                                ggml_tensor * q, ggml_tensor * k, ggml_tensor * v,
-                                ggml_tensor * q_dot, ggml_tensor * k_dot, ggml_tensor * v_dot,
-                                int directions) {
-    if (q_dot == nullptr && k_dot == nullptr && v_dot == nullptr) return nullptr;
-    Arguments arguments;
-    AttentionSources source{ &plan, directions, 0, 0, 0, 0, 0, 0, 0 };
-    source.weights = arguments.add(weights);
-    source.q = arguments.add(q);
-    source.k = arguments.add(k);
-    source.v = arguments.add(v);
-    source.q_dot = arguments.add(q_dot);
-    source.k_dot = arguments.add(k_dot);
-    source.v_dot = arguments.add(v_dot);
-    return arguments.node(graph.context(), GGML_TYPE_F32, plan.heads * plan.head_size,
-                          directions * plan.columns, 1, run_attention_tangent, graph.keep(source));
-}
+// The rules ----------------------------------------------------------------------------------
 
-// Pieces of directions -----------------------------------------------------------------------
+namespace {
 
-struct Pieces {
-    DirectionRange range;
-    const Adapter * adapter;
-    size_t matrix;
+class CpuRules : public TangentRules {
+  public:
+    CpuRules(Graph & graph, const LayerOps & ops, const Batch & batch)
+        : graph_(graph), ctx_(graph.context()),
+          plan_(graph.keep(AttentionPlan(batch, ops.shapes()))),
+          epsilon_(graph.keep(ops.shapes().norm_epsilon)) {}
 
-    const LoraMatrix & shape() const { return adapter->matrices()[matrix]; }
-    void copy(int direction, int64_t first, int64_t count, float * out) const {
-        copy_rows((*range.all)[size_t(range.first + direction)], adapter->matrices(), matrix,
-                  first, count, out);
+    ggml_tensor * norm(ggml_tensor * x, ggml_tensor * weight, ggml_tensor * x_dot) override {
+        if (x_dot == nullptr) return nullptr;
+        Arguments arguments;
+        for (ggml_tensor * t : { x, weight, x_dot }) arguments.add(t);
+        return arguments.node(ctx_, GGML_TYPE_F32, x_dot->ne[0], x_dot->ne[1], 1, run_norm_tangent,
+                              epsilon_);
     }
+
+    ggml_tensor * gate(ggml_tensor * of_gate, ggml_tensor * of_up, ggml_tensor * gate_dot,
+                       ggml_tensor * up_dot) override {
+        const ggml_tensor * shape = gate_dot != nullptr ? gate_dot : up_dot;
+        if (shape == nullptr) return nullptr;
+        Arguments arguments;
+        GateSources source;
+        source.of_gate = arguments.add(of_gate);
+        source.of_up = arguments.add(of_up);
+        source.gate_dot = arguments.add(gate_dot);
+        source.up_dot = arguments.add(up_dot);
+        return arguments.node(ctx_, GGML_TYPE_F32, shape->ne[0], shape->ne[1], 1, run_gate_tangent,
+                              graph_.keep(source));
+    }
+
+    Attended attend(ggml_tensor * q, ggml_tensor * k, ggml_tensor * v) override {
+        Arguments of_weights, of_output;
+        for (ggml_tensor * t : { q, k }) of_weights.add(t);
+        ggml_tensor * weights = of_weights.node(ctx_, GGML_TYPE_F32, plan_->weights, 1, 1,
+                                                run_attention_weights, plan_);
+        for (ggml_tensor * t : { weights, v }) of_output.add(t);
+        ggml_tensor * output =
+            of_output.node(ctx_, GGML_TYPE_F32, plan_->heads * plan_->head_size, plan_->columns, 1,
+                           run_attention_output, plan_);
+        return { q, k, v, { weights }, output };
+    }
+
+    ggml_tensor * attention(const Attended & attended, ggml_tensor * q_dot, ggml_tensor * k_dot,
+                            ggml_tensor * v_dot, int directions) override {
+        if (q_dot == nullptr && k_dot == nullptr && v_dot == nullptr) return nullptr;
+        Arguments arguments;
+        AttentionSources source{ plan_, directions, 0, 0, 0, 0, 0, 0, 0 };
+        source.weights = arguments.add(attended.weights[0]);
+        source.q = arguments.add(attended.q);
+        source.k = arguments.add(attended.k);
+        source.v = arguments.add(attended.v);
+        source.q_dot = arguments.add(q_dot);
+        source.k_dot = arguments.add(k_dot);
+        source.v_dot = arguments.add(v_dot);
+        return arguments.node(ctx_, GGML_TYPE_F32, plan_->heads * plan_->head_size,
+                              directions * plan_->columns, 1, run_attention_tangent,
+                              graph_.keep(source));
+    }
+
+  private:
+    Graph & graph_;
+    ggml_context * ctx_;
+    AttentionPlan * plan_;
+    float * epsilon_;
 };
 
-static void run_a_directions(ggml_tensor * node, int thread, int threads, void * setting) {
-    const Pieces & pieces = *static_cast<const Pieces *>(setting);
-    const int64_t rank = pieces.shape().rows;
-    const int64_t inputs = node->ne[0], rows = node->ne[1];
-    for (int64_t row = thread; row < rows * node->ne[2]; row += threads) {
-        float * out = data_of(node) + row * inputs;
-        if (row % rows < rank) {
-            pieces.copy(int(row / rows), row % rows, 1, out);
-        } else {
-            std::fill(out, out + inputs, 0.0f);
-        }
-    }
-}
+}  // namespace
 
-ggml_tensor * a_directions(Graph & graph, const DirectionRange & range, const Adapter & adapter,
-                           size_t matrix, int64_t rows) {
-    Arguments arguments;
-    return arguments.node(graph.context(), GGML_TYPE_F32, adapter.matrices()[matrix].columns, rows,
-                          range.count, run_a_directions,
-                          graph.keep(Pieces{ range, &adapter, matrix }));
-}
-
-static void run_b_and_directions(ggml_tensor * node, int thread, int threads, void * setting) {
-    const Pieces & pieces = *static_cast<const Pieces *>(setting);
-    const LoraMatrix & shape = pieces.shape();
-    const int64_t rank = shape.columns, columns = node->ne[0];
-    const float * b = data_of(node, 0);
-    const int64_t b_columns = node->src[0]->ne[0];
-    std::vector<float> row(static_cast<size_t>(rank));
-    for (int64_t index = thread; index < shape.rows * node->ne[2]; index += threads) {
-        const int64_t direction = index / shape.rows, peft_row = index % shape.rows;
-        const int64_t place =
-            shape.head_size > 0 ? ggml_row_of(peft_row, shape.head_size) : peft_row;
-        float * out = data_of(node) + (direction * shape.rows + place) * columns;
-        memcpy(out, b + place * b_columns, size_t(rank) * sizeof(float));
-        pieces.copy(int(direction), peft_row, 1, out + rank);
-        std::fill(out + 2 * rank, out + columns, 0.0f);
-    }
-}
-
-ggml_tensor * b_and_directions(Graph & graph, const DirectionRange & range, const Adapter & adapter,
-                               size_t matrix, ggml_tensor * b, int64_t columns) {
-    Arguments arguments;
-    arguments.add(b);
-    return arguments.node(graph.context(), GGML_TYPE_F32, columns, adapter.matrices()[matrix].rows,
-                          range.count, run_b_and_directions,
-                          graph.keep(Pieces{ range, &adapter, matrix }));
-}
-
-struct LowRankSources {
-    int low, a_dot_h, a_h_dot;
-    int64_t rank;
-    float scale;
-    int64_t columns;
-};
-
-static void run_low_rank_tangent(ggml_tensor * node, int thread, int threads, void * setting) {
-    const LowRankSources & source = *static_cast<const LowRankSources *>(setting);
-    const int64_t rank = source.rank, rows = node->ne[0];
-    const float * low = data_of(node, source.low);
-    const float * a_dot_h = data_of(node, source.a_dot_h);
-    const float * a_h_dot = data_of(node, source.a_h_dot);
-    for (int64_t column = thread; column < node->ne[1]; column += threads) {
-        const int64_t direction = column / source.columns, primal = column % source.columns;
-        float * out = data_of(node) + column * rows;
-        std::fill(out, out + rows, 0.0f);
-        if (a_dot_h != nullptr) {  // [rows of Ȧ, directions] in each column of the primal
-            const ggml_tensor * t = node->src[source.a_dot_h];
-            const int64_t directions = node->ne[1] / source.columns;
-            const float * first = a_dot_h + primal * t->ne[0] + direction * (t->ne[0] / directions);
-            add_scaled(out, source.scale, first, rank);
-        }
-        if (a_h_dot != nullptr) {
-            add_scaled(out, source.scale, a_h_dot + column * node->src[source.a_h_dot]->ne[0],
-                       rank);
-        }
-        if (low != nullptr) {
-            add_scaled(out + rank, source.scale, low + primal * node->src[source.low]->ne[0], rank);
-        }
-    }
-}
-
-ggml_tensor * low_rank_tangent(Graph & graph, ggml_tensor * low, ggml_tensor * a_dot_h,
-                               ggml_tensor * a_h_dot, int64_t rank, float scale, int64_t rows,
-                               int directions, int64_t columns) {
-    Arguments arguments;
-    LowRankSources source{ 0, 0, 0, rank, scale, columns };
-    source.low = arguments.add(low);
-    source.a_dot_h = arguments.add(a_dot_h);
-    source.a_h_dot = arguments.add(a_h_dot);
-    return arguments.node(graph.context(), GGML_TYPE_F32, rows, directions * columns, 1,
-                          run_low_rank_tangent, graph.keep(source));
-}
-
-// Loss ---------------------------------------------------------------------------------------
-
-static void run_loss_tangent(ggml_tensor * node, int thread, int threads, void *) {
-    const float * p = data_of(node, 0), * l_dot = data_of(node, 2);
-    const int32_t * targets = static_cast<const int32_t *>(node->src[1]->data);
-    const int64_t rows = node->src[0]->ne[0], columns = node->src[0]->ne[1];
-    double * out = static_cast<double *>(node->data);
-    for (int64_t column = thread; column < node->ne[0]; column += threads) {
-        const float * of_column = p + column % columns * rows;
-        const float * in = l_dot + column * rows;
-        double lanes[k_lanes] = {};
-        const int64_t whole = rows - rows % k_lanes;
-        for (int64_t i = 0; i < whole; i += k_lanes) {
-            for (int lane = 0; lane < k_lanes; lane++) {
-                lanes[lane] += double(of_column[i + lane]) * double(in[i + lane]);
-            }
-        }
-        double sum = 0;
-        for (double lane : lanes) sum += lane;
-        for (int64_t i = whole; i < rows; i++) sum += double(of_column[i]) * double(in[i]);
-        out[column] = sum - double(in[targets[column % columns]]);
-    }
-}
-
-ggml_tensor * loss_tangent(Graph & graph, ggml_tensor * probabilities, ggml_tensor * targets,
-                           ggml_tensor * logits_dot) {
-    Arguments arguments;
-    for (ggml_tensor * t : { probabilities, targets, logits_dot }) arguments.add(t);
-    return arguments.node(graph.context(), GGML_TYPE_F64, logits_dot->ne[1], 1, 1,
-                          run_loss_tangent, nullptr);
+std::unique_ptr<TangentRules> cpu_rules(Graph & graph, const LayerOps & ops, const Batch & batch) {
+    return std::make_unique<CpuRules>(graph, ops, batch);
 }
 
 }  // namespace fwdllm

@@ -1,0 +1,87 @@
+"""`fwdllm bench` and `fwdllm profile` on this machine: what is measured, and what people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from device_bench.profile import Profile
+from device_bench.provenance import Sweep
+from exporters.errors import FwdllmError
+from exporters.gguf.export import export_gguf
+from exporters.lora.request import LoraRequest
+from exporters.manifest import Bundle
+from tests.exporters.models import random_llama
+from toolkit.cli.app import app
+
+QUICK = ("--batch", "1", "--tokens", "8", "--directions", "1,2", "--blocks", "1")
+QUICK += ("--warmup", "0", "--repetitions", "1", "--minimum-ms", "0")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+    folder = tmp_path_factory.mktemp("bundle")
+    yield export_gguf(
+        str(random_llama(folder / "model", num_hidden_layers=3)),
+        folder / "bundle",
+        quantization="f32",
+        lora=LoraRequest(rank=2, layers="last:2"),
+        parity_directions=2,
+    )
+
+
+def bench(bundle: Bundle, out: Path, *options: str) -> Any:
+    arguments = ["bench", str(bundle.folder), "--target", "local", "--out", str(out), *options]
+    return CliRunner().invoke(app, arguments)
+
+
+@pytest.mark.usefixtures("runner_binary")
+def test_every_estimator_is_measured_unless_asked_otherwise(bundle: Bundle, tmp_path: Path) -> None:
+    result = bench(bundle, tmp_path / "samples", *QUICK, "--layers", "all,last:1,1-2")
+
+    assert result.exit_code == 0, result.output
+    arms = Sweep.read(tmp_path / "samples" / "sweep.json").plan.arms
+    assert {(arm.estimator, arm.layers) for arm in arms} == {
+        (estimator, layers)
+        for estimator in ("central", "forward", "tangent")
+        for layers in (None, (2, 2), (1, 2))
+    }
+    rows = [line.split("│") for line in result.output.splitlines() if line.startswith("│")]
+    shown = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows}
+    assert set(shown) == {"central", "forward", "tangent"}
+    assert all("not measured" not in cells for cells in shown.values())
+    # Both have three digits: seconds per probe, and per slope that is worth an exact one.
+    for _, seconds, _, exact in shown.values():
+        assert float(exact) >= float(seconds) > 0
+
+    out = tmp_path / "profile.json"
+    arguments = ["profile", str(tmp_path / "samples"), "--out", str(out)]
+    profiled = CliRunner().invoke(app, arguments)
+    assert profiled.exit_code == 0, profiled.output
+    (backend,) = Profile.read(out).backends
+    assert {error.estimator for error in backend.slope_errors} == set(shown)
+    assert "tangent 1-2" in profiled.output and "tangent all" in profiled.output
+    assert "s/exact slope" in profiled.output
+
+
+@pytest.mark.usefixtures("runner_binary")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--layers", "last:4"), "do not exist in a model of 3 layers"),
+        (("--layers", "top"), "cannot read the LoRA layers 'top'"),
+        (("--layers", "0-0"), "no layer of 0-0 has LoRA"),
+        (("--estimator", "central,all"), "estimator = 'all'"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    bundle: Bundle, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    result = bench(bundle, tmp_path / "samples", *QUICK, *options)
+
+    assert isinstance(result.exception, FwdllmError) and said in str(result.exception)
+    assert not (tmp_path / "samples").exists()
