@@ -48,12 +48,15 @@ Loss = Annotated[VocabularyLoss | VerbalizerLoss, Field(discriminator="kind")]
 class Measuring(Part):
     """How a slope is measured; `batch` lists examples by their line in the examples file.
 
-    `central` and `forward` need `epsilon`; `tangent` is exact and does not look at it.
+    `central` and `forward` need `epsilon`; `tangent` is exact and does not look at it. Products
+    with quantized weights round their inputs to 8 bits; with `refine` those of the loss's own
+    values, which decide most of a tangent's error, are seen to 16 bits, for one pass more.
     """
 
     batch: tuple[NonNegativeInt, ...] = Field(min_length=1)
     estimator: Estimator = "central"
     epsilon: PositiveFloat | None = None
+    refine: bool = False
 
     @model_validator(mode="after")
     def _differences_need_a_step(self) -> Measuring:

@@ -42,12 +42,19 @@ class Arm:
     estimator: Estimator
     layers: str  # all, or the top quarter with what is below kept
     directions_per_pass: int
+    refine: bool = False  # the primal's values seen to 16 bits by quantized weights, not 8
 
     def first_layer(self, shape: Shape) -> int:
         return 0 if self.layers == "all" else shape.layers - -(-shape.layers // 4)
 
 
-ARMS = (Arm("tangent", "all", 8), Arm("tangent", "top quarter", 8), Arm("central", "all", 1))
+ARMS = (
+    Arm("tangent", "all", 8),
+    Arm("tangent", "all", 8, refine=True),
+    Arm("tangent", "top quarter", 8),
+    Arm("tangent", "top quarter", 8, refine=True),
+    Arm("central", "all", 1),
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class Bench:
             batch=tuple(range(self.batch)),
             estimator=arm.estimator,
             epsilon=1e-2,
+            refine=arm.refine,
             directions_per_pass=arm.directions_per_pass,
             support=Support(layers=(arm.first_layer(self.shape), self.shape.layers - 1)),
             warmup=1,
@@ -136,7 +144,7 @@ def measure(
         for _ in range(options.blocks):
             for arm in ARMS:
                 ours[arm] += bench.time_runner(arm, options.repetitions)
-                if arm.estimator == "tangent":
+                if arm.estimator == "tangent" and not arm.refine:
                     products[arm] += bench.time_products(arm, options.repetitions)
             timed = llama_cpp.time(options.batch, options.tokens, options.repetitions)
             theirs += [cpu for _, cpu in timed]
@@ -185,7 +193,7 @@ def _line(row: dict[str, object]) -> str:
     share = row["products_share"]
     return (
         f"{row['model']:>15} {row['quantization']} {row['estimator']:>8}, {row['layers']:<11}"
-        f" K={row['directions_per_pass']}  {row['seconds']:.4f} s per slope,"
+        f" K={row['directions_per_pass']}{' refined' if row['refine'] else '':8}  {row['seconds']:.4f} s per slope,"
         f" llama.cpp {row['baseline_seconds']:.4f} s, ratio {row['ratio']:.3f}"
         f" ({row['lowest_ratio']:.3f} to {row['highest_ratio']:.3f})"
         + (f", products {share:.0%} of it" if share is not None else "")

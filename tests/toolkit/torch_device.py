@@ -192,7 +192,8 @@ class TorchDevice:
             theta = torch.from_numpy(values).requires_grad_()
             mean = self._mean_loss(batch, theta, loss)[0]
             (gradient,) = torch.autograd.grad(mean, theta)
-            return float(gradient.double() @ torch.from_numpy(v).double()), float(mean), float(mean)
+            loss_here = float(mean.detach())
+            return float(gradient.double() @ torch.tensor(v).double()), loss_here, loss_here
         step = np.float32(task.epsilon) * v
         central = task.estimator == "central"
         plus = self._loss(batch, values + step, loss)[0]

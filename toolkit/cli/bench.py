@@ -11,7 +11,14 @@ import typer
 
 from android_harness.job import Estimator
 from toolkit.cli.console import OnProgress, out, print_json, progress_bars
-from toolkit.cli.options import JsonOption, TargetsOption, TimeoutOption, integers, names
+from toolkit.cli.options import (
+    DeviceOption,
+    JsonOption,
+    TargetsOption,
+    TimeoutOption,
+    integers,
+    names,
+)
 
 
 def bench(
@@ -30,6 +37,7 @@ def bench(
     layers: Annotated[
         str, typer.Option(help="Layers whose LoRA moves: all, last:N or A-B, or several of them.")
     ] = "all",
+    device: DeviceOption = None,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     cpu_mask: Annotated[
         str | None, typer.Option(help="Hexadecimal mask of the cores to run on, e.g. 0xf0.")
@@ -64,7 +72,10 @@ def bench(
     targets = list(dict.fromkeys(target))
     for spec in targets:
         folder = out_folder if len(targets) == 1 else out_folder / folder_of(spec)
-        with progress_bars() as on_progress, installed(spec, loaded, on_progress) as runner:
+        with (
+            progress_bars() as on_progress,
+            installed(spec, loaded, on_progress, device) as runner,
+        ):
             run_sweep(
                 runner,
                 arms,

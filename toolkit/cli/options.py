@@ -16,6 +16,14 @@ TargetsOption = Annotated[
         "--target", help="local, adb:SERIAL or adb-tcp:HOST:PORT; repeat for several devices."
     ),
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        show_default="the CPU",
+        help="What computes on the targets: vulkan, opencl or hexagon, or one device of them by "
+        "its name, such as Vulkan0. `fwdllm runner build --with` must have built it.",
+    ),
+]
 TimeoutOption = Annotated[
     float, typer.Option(min=1, help="Seconds after which a job is killed on its device.")
 ]

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from toolkit.cli.console import out, print_json, progress_bars
-from toolkit.cli.options import JsonOption, TargetsOption
+from toolkit.cli.options import DeviceOption, JsonOption, TargetsOption
 
 
 def push(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
     target: TargetsOption,
+    device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Push a bundle and the runner; files that are already there, by SHA-256, are skipped."""
@@ -23,7 +24,10 @@ def push(
     loaded = Bundle(bundle)
     pushed = []
     for spec in target:
-        with progress_bars() as on_progress, installed(spec, loaded, on_progress) as runner:
+        with (
+            progress_bars() as on_progress,
+            installed(spec, loaded, on_progress, device) as runner,
+        ):
             pushed.append(
                 {
                     "target": spec,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit.cli.options import TargetsOption, names
+from toolkit.cli.options import DeviceOption, TargetsOption, names
 
 
 def supernode(
@@ -21,6 +21,7 @@ def supernode(
         str, typer.Option(help="Column names, or numbers from 0 without a header: title,text.")
     ],
     target: TargetsOption,
+    device: DeviceOption = None,
     label_column: Annotated[str | None, typer.Option(help="For classification.")] = None,
     least_noise: Annotated[
         float, typer.Option(min=0, help="Refuse runs whose --noise is less, or that have none.")
@@ -39,6 +40,7 @@ def supernode(
         bundle,
         tuple(TextSource(parse_source(each), columns, label_column) for each in data),
         least_noise,
+        device,
     )
     phones.check()
     log_to_stderr()

@@ -10,7 +10,7 @@ import typer
 
 from toolkit.cli.console import err, print_json, progress_bars
 from toolkit.cli.console import out as console
-from toolkit.cli.options import EstimatorOrAuto, JsonOption, TimeoutOption, names
+from toolkit.cli.options import DeviceOption, EstimatorOrAuto, JsonOption, TimeoutOption, names
 from toolkit.cli.training_config import Baseline, RuleOptions, directions_at_once
 from toolkit.cli.training_output import (
     baseline_summary,
@@ -202,6 +202,7 @@ def train(
         int, typer.Option(min=0, help="Rounds for which a late answer still counts.")
     ] = 0,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Rounds between evaluations.")] = 10,
+    device: DeviceOption = None,
     threads: Annotated[int, typer.Option(min=1, help="Of the runner on each device.")] = 1,
     prefix_mb: Annotated[
         int,
@@ -239,6 +240,7 @@ def train(
             "--allocation": simulate and allocation,
             "--partition": superlink and partition != "iid",
             "--head": (target or superlink) and head,
+            "--device": not target and device,
             "--await-clients": not superlink and await_clients > 1,
             "--rate": baseline is None and rate is not None,
             "--noise": clip is None and noise is not None,
@@ -334,7 +336,12 @@ def train(
         )
         if target:
             result = over_devices(
-                request, target, profiles=profile or [], allocation=allocation, quiet=json
+                request,
+                target,
+                device=device,
+                profiles=profile or [],
+                allocation=allocation,
+                quiet=json,
             )
         elif superlink:
             result = over_hosts(

@@ -103,6 +103,7 @@ def over_devices(
     request: RunRequest,
     targets: Sequence[str],
     *,
+    device: str | None,
     profiles: Sequence[str],
     allocation: Path | None,
     quiet: bool,
@@ -114,7 +115,8 @@ def over_devices(
     config = request.config_for(bundle, task)
     with ExitStack() as stack:
         runners = [
-            stack.enter_context(installed(spec, bundle, request.on_progress)) for spec in targets
+            stack.enter_context(installed(spec, bundle, request.on_progress, device))
+            for spec in targets
         ]
         # Held-out data stay with the server: it evaluates on the machine that it runs on.
         if "local" in targets:

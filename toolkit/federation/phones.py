@@ -50,6 +50,7 @@ class HostPhones:
     bundle: Path
     sources: tuple[TextSource, ...]
     least_noise: float = 0.0
+    device: str | None = None  # what computes on the phones; None: their CPUs
 
     def check(self) -> None:
         """
@@ -110,7 +111,7 @@ class HostPhones:
             target = stack.enter_context(open_target(spec))
             _log.info("%s: placing the runner and the bundle", spec)
             yield DeviceClient(
-                install_runner(target, bundle),
+                install_runner(target, bundle, device=self.device),
                 examples=path,
                 count=len(examples),
                 layout=manifest.lora,

@@ -100,18 +100,20 @@ static void run_norm_tangent(ggml_tensor * node, int thread, int threads, void *
     }
 }
 
+// Source 0 is ġ where there is one, else u̇; the result takes its place.
 struct GateSources {
-    int of_gate, of_up, gate_dot, up_dot;
+    bool has_gate_dot;
+    bool has_up_dot;
 };
 
 static void run_gate_tangent(ggml_tensor * node, int thread, int threads, void * setting) {
     const GateSources & source = *static_cast<const GateSources *>(setting);
-    const int64_t width = node->ne[0], columns = node->src[0]->ne[1];
-    const float * gate_dot = data_of(node, source.gate_dot);
-    const float * up_dot = data_of(node, source.up_dot);
+    const int64_t width = node->ne[0], columns = node->src[1]->ne[1];
+    const float * gate_dot = source.has_gate_dot ? data_of(node, 0) : nullptr;
+    const float * up_dot = !source.has_up_dot ? nullptr : data_of(node, gate_dot != nullptr ? 3 : 0);
     for (int64_t column = thread; column < node->ne[1]; column += threads) {
-        const float * of_gate = data_of(node, source.of_gate) + column % columns * width;
-        const float * of_up = data_of(node, source.of_up) + column % columns * width;
+        const float * of_gate = data_of(node, 1) + column % columns * width;
+        const float * of_up = data_of(node, 2) + column % columns * width;
         const float * g = gate_dot + column * width, * u = up_dot + column * width;
         float * out = data_of(node) + column * width;
         if (gate_dot == nullptr) {
@@ -301,16 +303,14 @@ class CpuRules : public TangentRules {
 
     ggml_tensor * gate(ggml_tensor * of_gate, ggml_tensor * of_up, ggml_tensor * gate_dot,
                        ggml_tensor * up_dot) override {
-        const ggml_tensor * shape = gate_dot != nullptr ? gate_dot : up_dot;
-        if (shape == nullptr) return nullptr;
+        if (gate_dot == nullptr && up_dot == nullptr) return nullptr;
+        const GateSources source{ gate_dot != nullptr, up_dot != nullptr };
         Arguments arguments;
-        GateSources source;
-        source.of_gate = arguments.add(of_gate);
-        source.of_up = arguments.add(of_up);
-        source.gate_dot = arguments.add(gate_dot);
-        source.up_dot = arguments.add(up_dot);
-        return arguments.node(ctx_, GGML_TYPE_F32, shape->ne[0], shape->ne[1], 1, run_gate_tangent,
-                              graph_.keep(source));
+        arguments.add(of_gate);
+        arguments.add(of_up);
+        if (gate_dot != nullptr) arguments.add(up_dot);
+        return arguments.node_in_place(ctx_, gate_dot != nullptr ? gate_dot : up_dot,
+                                       run_gate_tangent, graph_.keep(source));
     }
 
     Attended attend(ggml_tensor * q, ggml_tensor * k, ggml_tensor * v) override {

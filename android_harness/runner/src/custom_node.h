@@ -21,6 +21,12 @@ class Arguments {
                               setting);
     }
 
+    // The same with a result in place of `replaced`, which is its source 0; the others follow.
+    ggml_tensor * node_in_place(ggml_context * ctx, ggml_tensor * replaced, ggml_custom_op_t run,
+                                void * setting) {
+        return ggml_custom_inplace(ctx, replaced, list_, count_, run, GGML_N_TASKS_MAX, setting);
+    }
+
   private:
     ggml_tensor * list_[GGML_MAX_SRC] = {};
     int count_ = 0;

@@ -30,7 +30,7 @@ int64_t Prober::peak_bytes(int at_once) const {
     const LoraSlots lora(at_.model, at_.adapter, tangent ? 1 : at_once);
     const size_t bytes =
         tangent ? TangentPass(at_.device, at_.model, at_.adapter, lora, batch_, at_.labels, start_,
-                              moving_.support, at_once)
+                              moving_.support, at_once, measuring_.refine)
                       .bytes()
                 : ForwardPass(at_.device, at_.model, lora, batch_, at_.labels, start_, at_once).bytes();
     return read_memory().resident_bytes() + int64_t(lora.bytes() + bytes);
@@ -81,7 +81,8 @@ TangentPass & Prober::tangent_pass(int directions) {
         tangent_.clear();  // one at a time: their activations are what fills the memory
         std::unique_ptr<TangentPass> & made = tangent_[directions];
         made = std::make_unique<TangentPass>(at_.device, at_.model, at_.adapter, *lora_, batch_,
-                                             at_.labels, start_, moving_.support, directions);
+                                             at_.labels, start_, moving_.support, directions,
+                                             measuring_.refine);
         made->allocate();
         return *made;
     }

@@ -171,6 +171,7 @@ static void read_measuring(Object & object, Measuring & measuring) {
     }
     const auto epsilon = measuring.estimator == Estimator::tangent ? object.optional("epsilon")
                                                                    : object.required("epsilon");
+    if (const auto field = object.optional("refine")) measuring.refine = field->boolean();
     if (epsilon) {
         measuring.epsilon = epsilon->number();
         if (!(epsilon->float32() > 0)) epsilon->refuse("expected a positive float32");

@@ -18,7 +18,8 @@ enum class Estimator { central, forward, tangent };
 struct Measuring {
     std::vector<int64_t> batch;  // lines of the examples file, from 0
     Estimator estimator = Estimator::central;
-    double epsilon = 0;  // central and forward
+    double epsilon = 0;   // central and forward
+    bool refine = false;  // tangent: the primal's columns to 16 bits, see TangentPass
 };
 
 struct Probing : Measuring {

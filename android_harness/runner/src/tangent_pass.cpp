@@ -3,6 +3,7 @@
 #include "failure.h"
 #include "head.h"
 #include "layer_ops.h"
+#include "rounding.h"
 
 #include <algorithm>
 #include <array>
@@ -38,6 +39,7 @@ struct TangentPass::Builder {
     const Batch & batch;
     const Support & moves;
     const int directions;
+    const bool refine;
     TangentPass & pass;
     Graph & graph;
     const LayerOps ops;
@@ -45,6 +47,7 @@ struct TangentPass::Builder {
     TangentRules & rules;
 
     std::vector<Chunk> chunks = {};
+    std::pair<ggml_tensor *, ggml_tensor *> last_refined = {};  // an input and its rest
 
     // Linear layers --------------------------------------------------------------------------
 
@@ -64,10 +67,22 @@ struct TangentPass::Builder {
         return ggml_view_2d(ctx, a, a->ne[0], round_up(adapter.rank(), 8), a->nb[1], 0);
     }
 
+    // What the product of a linear layer loses of its input, made once for each input.
+    ggml_tensor * rest_of(int64_t layer, Module module, ggml_tensor * x) {
+        if (last_refined.first != x) {
+            const ggml_tensor * weight = model.layers()[size_t(layer)].linear[module].weight;
+            last_refined = { x, rounding_rest(ctx, weight, x) };
+        }
+        return last_refined.second;
+    }
+
     // W·x + (alpha / rank) · B·(A·x) + bias, at θ.
-    ggml_tensor * primal(int64_t layer, Module module, ggml_tensor * x, Linear & linear) const {
+    ggml_tensor * primal(int64_t layer, Module module, ggml_tensor * x, Linear & linear) {
         linear.x = x;
         ggml_tensor * y = ops.product(layer, module, x);
+        if (ggml_tensor * rest = refine ? rest_of(layer, module, x) : nullptr) {
+            y = ggml_add(ctx, y, ops.product(layer, module, rest));
+        }
         const LoraSlots::Pair & pair = lora.pair(layer, module);
         if (pair.a != nullptr) {
             linear.low = ggml_mul_mat(ctx, pair.a, x);
@@ -294,7 +309,8 @@ static size_t nodes(const Model & model, const Batch & batch, const Start & star
 
 TangentPass::TangentPass(const Device & device, const Model & model, const Adapter & adapter,
                          const LoraSlots & lora, const Batch & batch, const Labels & labels,
-                         const Start & start, const Support & moves, int directions)
+                         const Start & start, const Support & moves, int directions,
+                         bool refine)
     : positions_(batch.targets.size()),
       at_once_(at_once(int64_t(batch.tokens.size()), directions)),
       inputs_(model, batch, labels, start, at_once_),
@@ -303,8 +319,8 @@ TangentPass::TangentPass(const Device & device, const Model & model, const Adapt
     const LayerOps ops{ ctx, model, inputs_ };
     const auto rules =
         device.is_cpu() ? cpu_rules(graph_, ops, batch) : ggml_rules(ops, batch);
-    Builder builder{ model,  adapter, lora, batch, moves, directions,
-                     *this,  graph_,  ops,  ctx,   *rules };
+    Builder builder{ model, adapter, lora,   batch, moves, directions,
+                     refine, *this,  graph_, ops,   ctx,   *rules };
     for (int first = 0; first < directions; first += at_once_) {
         builder.chunks.push_back({ first, std::min(at_once_, directions - first), nullptr });
     }

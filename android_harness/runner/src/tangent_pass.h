@@ -22,10 +22,12 @@ namespace fwdllm {
 // memory, and the primal is not computed again however many directions there are.
 class TangentPass {
   public:
-    // `moves` is the support that all directions share. `lora` has θ in its slot 0.
+    // `moves` is the support that all directions share. `lora` has θ in its slot 0. With `refine`
+    // products with quantized weights see the primal's columns to 16 bits instead of 8, for the
+    // price of one more pass; those of the tangents stay at 8.
     TangentPass(const Device & device, const Model & model, const Adapter & adapter,
                 const LoraSlots & lora, const Batch & batch, const Labels & labels,
-                const Start & start, const Support & moves, int directions);
+                const Start & start, const Support & moves, int directions, bool refine);
     TangentPass(const TangentPass &) = delete;
     TangentPass & operator=(const TangentPass &) = delete;
 

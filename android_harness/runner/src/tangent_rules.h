@@ -27,7 +27,8 @@ class TangentRules {
 
     // y = w ∘ x / r with r = √(mean x² + ε):  ẏ = w ∘ (ẋ − x · mean(x ∘ ẋ) / r²) / r.
     virtual ggml_tensor * norm(ggml_tensor * x, ggml_tensor * weight, ggml_tensor * x_dot) = 0;
-    // f = silu(g) ∘ u:  ḟ = (u ∘ silu′(g)) ∘ ġ + silu(g) ∘ u̇, the factors given.
+    // f = silu(g) ∘ u:  ḟ = (u ∘ silu′(g)) ∘ ġ + silu(g) ∘ u̇, the factors given. ġ and u̇ may be
+    // overwritten.
     virtual ggml_tensor * gate(ggml_tensor * of_gate, ggml_tensor * of_up, ggml_tensor * gate_dot,
                                ggml_tensor * up_dot) = 0;
     // Causal softmax attention of every sequence: o = Σ p v with p = softmax(q·k / √head_size).

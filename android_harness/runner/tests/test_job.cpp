@@ -130,6 +130,7 @@ static void test_wrong_values_are_refused_by_name() {
     refused("/prefix", { { "bytes", 1 }, { "folder", "kept" } }, "prefix.folder");
     refused("/prefix", { { "bytes", 1 }, { "size", 1 } }, "prefix: unknown field size");
     refused("/tasks/0/distribution", "uniform", "tasks[0].distribution");
+    refused("/tasks/0/refine", 1, "tasks[0].refine");
     refused("/tasks/0/epsilon", 0, "tasks[0].epsilon");
     refused("/tasks/0/epsilon", 1e-60, "tasks[0].epsilon");
     refused("/tasks/0/epsilon", 1e60, "tasks[0].epsilon");

@@ -92,14 +92,14 @@ struct Bench {
     Start start{ 0, std::vector<float>(batch.tokens.size() * size_t(k_width)) };
     BatchInputs inputs{ model, batch, Labels(), start, 3 };
 
-    using Make = std::function<ggml_tensor *(TangentRules &)>;
+    using Make = std::function<ggml_tensor *(TangentRules &, ggml_context *)>;
 
     // What a node computes under the rules of one kind.
     std::vector<float> result(const Make & make, bool fused) {
         Graph graph(device, 1024);
         const LayerOps ops{ graph.context(), model, inputs };
         const auto rules = fused ? cpu_rules(graph, ops, batch) : ggml_rules(ops, batch);
-        ggml_tensor * node = make(*rules);
+        ggml_tensor * node = make(*rules, graph.context());
         ggml_set_output(node);
         graph.expand(node);
         graph.allocate();
@@ -127,10 +127,14 @@ static void test_norm_and_gate(Bench & bench, int directions) {
     ggml_tensor * a = in.add(k_width, columns * directions);
     ggml_tensor * b = in.add(k_width, columns * directions);
     in.fill();
-    bench.agree([&](TangentRules & rules) { return rules.norm(x, weight, a); });
-    bench.agree([&](TangentRules & rules) { return rules.gate(of_gate, of_up, a, b); });
-    bench.agree([&](TangentRules & rules) { return rules.gate(of_gate, of_up, nullptr, b); });
-    bench.agree([&](TangentRules & rules) { return rules.gate(of_gate, of_up, a, nullptr); });
+    bench.agree([&](TangentRules & rules, ggml_context *) { return rules.norm(x, weight, a); });
+    using Pair = std::pair<ggml_tensor *, ggml_tensor *>;
+    for (const auto & [gate_dot, up_dot] : { Pair(a, b), Pair(a, nullptr), Pair(nullptr, b) }) {
+        bench.agree([&, g = gate_dot, u = up_dot](TangentRules & rules, ggml_context * ctx) {
+            const auto copy = [&](ggml_tensor * x) { return x ? ggml_dup(ctx, x) : nullptr; };
+            return rules.gate(of_gate, of_up, copy(g), copy(u));
+        });
+    }
 }
 
 static void test_attention(Bench & bench, int directions) {
@@ -143,9 +147,9 @@ static void test_attention(Bench & bench, int directions) {
     ggml_tensor * k_dot = in.add(k_head_size, k_key_value_heads, columns * directions);
     ggml_tensor * v_dot = in.add(k_head_size, k_key_value_heads, columns * directions);
     in.fill();
-    bench.agree([&](TangentRules & rules) { return rules.attend(q, k, v).output; });
+    bench.agree([&](TangentRules & rules, ggml_context *) { return rules.attend(q, k, v).output; });
     for (int zero = 0; zero < 7; zero++) {  // which tangents are zero, not all
-        bench.agree([&](TangentRules & rules) {
+        bench.agree([&](TangentRules & rules, ggml_context *) {
             return rules.attention(rules.attend(q, k, v), zero & 1 ? nullptr : q_dot,
                                    zero & 2 ? nullptr : k_dot, zero & 4 ? nullptr : v_dot,
                                    directions);
