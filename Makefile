@@ -25,7 +25,7 @@ lint: $(INSTALLED)
 # Ratios measured on this machine; see bench/README.md for the arms and what they compare.
 bench: $(INSTALLED)
 	$(BIN)/fwdllm runner build
-	$(BIN)/python bench/probe_vs_llamacpp.py --json
+	$(BIN)/python bench/slope_cost.py --json
 
 # The tables and plots of docs/results.md, from the runs in results/; hours on two cores.
 results: $(INSTALLED) $(MINILM)

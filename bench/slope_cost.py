@@ -193,7 +193,8 @@ def _line(row: dict[str, object]) -> str:
     share = row["products_share"]
     return (
         f"{row['model']:>15} {row['quantization']} {row['estimator']:>8}, {row['layers']:<11}"
-        f" K={row['directions_per_pass']}{' refined' if row['refine'] else '':8}  {row['seconds']:.4f} s per slope,"
+        f" K={row['directions_per_pass']}{' refined' if row['refine'] else '':8}"
+        f" {row['seconds']:.4f} s per slope,"
         f" llama.cpp {row['baseline_seconds']:.4f} s, ratio {row['ratio']:.3f}"
         f" ({row['lowest_ratio']:.3f} to {row['highest_ratio']:.3f})"
         + (f", products {share:.0%} of it" if share is not None else "")

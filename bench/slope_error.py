@@ -131,10 +131,12 @@ def told_tokens(model: Model, batch: int, tokens: int) -> torch.Tensor:
 class Arm:
     estimator: Estimator
     epsilon: float | None
+    refine: bool = False
 
 
 ARMS = (
     Arm("tangent", None),
+    Arm("tangent", None, refine=True),
     *(Arm("central", epsilon) for epsilon in EPSILONS),
     *(Arm("forward", epsilon) for epsilon in EPSILONS),
 )
@@ -174,6 +176,7 @@ def measure(
             "by": by,
             "estimator": arm.estimator,
             "epsilon": arm.epsilon,
+            "refine": arm.refine,
             "error": float(np.linalg.norm(slopes - reference) / np.linalg.norm(reference)),
             "cosine": float(
                 slopes @ reference / np.linalg.norm(slopes) / np.linalg.norm(reference)
@@ -204,6 +207,7 @@ def _run(folder: Path, batch: int, seeds: Sequence[int], threads: int) -> NDArra
             batch=tuple(range(batch)),
             estimator=arm.estimator,
             epsilon=arm.epsilon,
+            refine=arm.refine,
             directions=tuple(seeds),
             directions_per_pass=_DIRECTIONS_PER_PASS,
         )
@@ -256,7 +260,8 @@ def main() -> None:
 
 
 def _line(row: dict[str, object]) -> str:
-    step = "" if row["epsilon"] is None else f" ε={row['epsilon']:g}"
+    step = " refined" if row["refine"] else ""
+    step = step if row["epsilon"] is None else f" ε={row['epsilon']:g}"
     return (
         f"{row['model']:>12} {row['quantization']:>4}, loss at {row['loss']:<4}"
         f" {row['by']:<43} {row['estimator']:>7}{step:<9}"
