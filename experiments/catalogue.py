@@ -209,6 +209,13 @@ def _stories(division: str) -> list[Experiment]:
     )
     group = f"stories-{division}"
     fedavg = BackpropConfig(rounds=10, method=FedAvg(optimizer=Adam(rate=0.005)))
+    fedsgd = BackpropConfig(
+        rounds=300,
+        clients=10,
+        batch=32,
+        evaluate_every=25,
+        method=FedSgd(optimizer=Adam(rate=0.01)),
+    )
     return [
         _as_published(group, problem, rounds=100),
         _forward(
@@ -222,6 +229,7 @@ def _stories(division: str) -> list[Experiment]:
             update=TrustRatioStep(),
         ),
         _backprop(group, "BP-LoRA FedAvg", problem, fedavg),
+        _backprop(group, "BP-LoRA FedSGD", problem, fedsgd),
     ]
 
 

@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 
 import gguf
+import numpy as np
 import pytest
 
-from android_harness.job import EvaluateTask
-from android_harness.records import EvaluationRecord, LoadRecord, parse_records
+from android_harness.job import EvaluateTask, ProbeTask
+from android_harness.records import EvaluationRecord, LoadRecord, ProbeRecord, parse_records
 from android_harness.runner_build import host_abi, runner_path
 from exporters.lora.combination import Combination
 from exporters.lora.support import Support
@@ -33,10 +34,13 @@ def test_arm64_computes_what_this_machine_computes(
     everywhere = Combination(pairs=((3, 0.01), (tuple(range(len(bench.layout.tensors))), 0.02)))
     somewhere = Combination(support=Support(layers=(1, 1), matrices="B"), pairs=((4, -0.02),))
     updates = (everywhere, somewhere)
-    task = EvaluateTask(batch=(0, 1))
-    here = bench.run(task, updates=updates)
+    tasks = (
+        EvaluateTask(batch=(0, 1)),
+        ProbeTask(batch=(0, 1), estimator="tangent", directions=(1, 2, 3, 4, 5)),
+    )
+    here = bench.run(*tasks, updates=updates)
     emulated = subprocess.run(
-        [str(EMULATOR), "-cpu", "max", runner, bench.job(task, updates=updates)],
+        [str(EMULATOR), "-cpu", "max", runner, bench.job(*tasks, updates=updates)],
         capture_output=True,
         text=True,
         check=True,
@@ -45,6 +49,12 @@ def test_arm64_computes_what_this_machine_computes(
     (loss_here,) = (r.loss for r in here if isinstance(r, EvaluationRecord))
     (loss_there,) = (r.loss for r in there if isinstance(r, EvaluationRecord))
     assert loss_there == pytest.approx(loss_here, rel=1e-5 if kind == "F32" else 1e-2)
+    slopes_here, slopes_there = (
+        np.array([record.slope for record in records if isinstance(record, ProbeRecord)])
+        for records in (here, there)
+    )
+    error = np.linalg.norm(slopes_there - slopes_here) / np.linalg.norm(slopes_here)
+    assert error < (1e-5 if kind == "F32" else 0.05)
     (hash_here,) = (r.lora_sha256 for r in here if isinstance(r, LoadRecord))
     (hash_there,) = (r.lora_sha256 for r in there if isinstance(r, LoadRecord))
     assert hash_there == hash_here

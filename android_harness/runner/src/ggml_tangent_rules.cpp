@@ -129,6 +129,6 @@ std::unique_ptr<TangentRules> ggml_rules(const LayerOps & ops, const Batch & bat
     return std::make_unique<GgmlRules>(ops, batch);
 }
 
-size_t rule_nodes(const Batch & batch) { return 40 + 28 * batch.groups.size(); }
+size_t ggml_rule_nodes(const Batch & batch) { return 40 + 28 * batch.groups.size(); }
 
 }  // namespace fwdllm

@@ -298,13 +298,15 @@ struct TangentPass::Builder {
 };
 
 // An upper bound.
-static size_t nodes(const Model & model, const Batch & batch, const Start & start, int directions) {
+static size_t nodes(const Device & device, const Model & model, const Batch & batch,
+                    const Start & start, int directions) {
     const int64_t tokens = int64_t(batch.tokens.size());
     const size_t layers = size_t(model.shapes().layers - start.layer);
     const size_t chunks = size_t(directions / at_once(tokens, directions) + 1);
+    const size_t rules = device.is_cpu() ? 0 : size_t(directions + 1) * ggml_rule_nodes(batch);
     const int64_t heads = int64_t(batch.targets.size()) / k_head_columns + 1;
-    const size_t rules = rule_nodes(batch);
-    return layers * (80 + rules + chunks * 90 + size_t(directions) * rules) + size_t(heads) * (16 + 4 * size_t(directions)) + 64;
+    return layers * (90 + chunks * 100 + rules) + size_t(heads) * (16 + 4 * size_t(directions)) +
+           64;
 }
 
 TangentPass::TangentPass(const Device & device, const Model & model, const Adapter & adapter,
@@ -314,7 +316,7 @@ TangentPass::TangentPass(const Device & device, const Model & model, const Adapt
     : positions_(batch.targets.size()),
       at_once_(at_once(int64_t(batch.tokens.size()), directions)),
       inputs_(model, batch, labels, start, at_once_),
-      graph_(device, nodes(model, batch, start, directions)) {
+      graph_(device, nodes(device, model, batch, start, directions)) {
     ggml_context * ctx = graph_.context();
     const LayerOps ops{ ctx, model, inputs_ };
     const auto rules =

@@ -44,7 +44,8 @@ std::unique_ptr<TangentRules> cpu_rules(Graph & graph, const LayerOps & ops, con
 // By ggml's own operations, which other devices have too.
 std::unique_ptr<TangentRules> ggml_rules(const LayerOps & ops, const Batch & batch);
 
-// An upper bound of the nodes that the rules make in a layer for each tangent, θ counting as one.
-size_t rule_nodes(const Batch & batch);
+// An upper bound of the nodes that ggml's rules make in a layer for each direction, θ counting as
+// one more. Those of the CPU make a few for each group of directions that it is given.
+size_t ggml_rule_nodes(const Batch & batch);
 
 }  // namespace fwdllm
