@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from android_harness.job import Job, Loss, Task, VocabularyLoss
-from android_harness.records import Record, parse_records
+from android_harness.records import ProbeRecord, Record, parse_records
 from android_harness.runner_build import build_runner
 from exporters.lora.layout import LoraLayout
 
@@ -227,6 +227,10 @@ def run_job(path: Path) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def probes(records: Sequence[Record]) -> list[ProbeRecord]:
+    return [record for record in records if isinstance(record, ProbeRecord)]
 
 
 def make_bench(

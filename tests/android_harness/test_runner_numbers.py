@@ -19,7 +19,6 @@ from android_harness.records import (
     EvaluationRecord,
     LoadRecord,
     MemoryRecord,
-    ProbeRecord,
     Record,
     SampleRecord,
 )
@@ -32,6 +31,7 @@ from tests.android_harness.runner_models import (
     Bench,
     Shape,
     make_bench,
+    probes,
     random_sequences,
     random_weights,
     write_base,
@@ -44,10 +44,6 @@ Kind = gguf.GGMLQuantizationType
 
 def losses(records: list[Record]) -> list[float]:
     return [record.loss for record in records if isinstance(record, EvaluationRecord)]
-
-
-def probes(records: list[Record]) -> list[ProbeRecord]:
-    return [record for record in records if isinstance(record, ProbeRecord)]
 
 
 # Against llama.cpp --------------------------------------------------------------------------

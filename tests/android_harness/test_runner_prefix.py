@@ -13,7 +13,6 @@ from android_harness.job import EvaluateTask, PrefixPolicy, ProbeTask
 from android_harness.records import (
     MemoryRecord,
     PrefixRecord,
-    ProbeRecord,
     Record,
     parse_records,
 )
@@ -23,6 +22,7 @@ from tests.android_harness.runner_models import (
     Bench,
     Shape,
     make_bench,
+    probes,
     random_sequences,
     run_job,
 )
@@ -47,7 +47,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def slopes(records: list[Record]) -> list[float]:
-    return [record.slope for record in records if isinstance(record, ProbeRecord)]
+    return [probe.slope for probe in probes(records)]
 
 
 def prefixes(records: list[Record]) -> list[tuple[int, int]]:

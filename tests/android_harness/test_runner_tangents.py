@@ -22,7 +22,7 @@ from android_harness.job import (
     VerbalizerLoss,
     VocabularyLoss,
 )
-from android_harness.records import AlongRecord, EvaluationRecord, ProbeRecord, Record, SampleRecord
+from android_harness.records import AlongRecord, EvaluationRecord, Record, SampleRecord
 from exporters.lora.combination import DirectionName, named_direction
 from exporters.lora.support import EVERYTHING, Support
 from tests.android_harness.runner_models import (
@@ -32,6 +32,7 @@ from tests.android_harness.runner_models import (
     Shape,
     lora_layout,
     make_bench,
+    probes,
     random_sequences,
     random_values,
     random_weights,
@@ -43,10 +44,6 @@ from tests.android_harness.torch_llama import TorchLlama, Weights
 pytestmark = pytest.mark.usefixtures("runner_binary")
 
 Kind = gguf.GGMLQuantizationType
-
-
-def probes(records: list[Record]) -> list[ProbeRecord]:
-    return [record for record in records if isinstance(record, ProbeRecord)]
 
 
 def slopes(records: list[Record]) -> NDArray[np.float64]:

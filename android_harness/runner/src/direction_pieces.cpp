@@ -51,7 +51,6 @@ static void run_b_and_directions(ggml_tensor * node, int thread, int threads, vo
     const int64_t rank = shape.columns, columns = node->ne[0];
     const float * b = data_of(node, 0);
     const int64_t b_columns = node->src[0]->ne[0];
-    std::vector<float> row(static_cast<size_t>(rank));
     for (int64_t index = thread; index < shape.rows * node->ne[2]; index += threads) {
         const int64_t direction = index / shape.rows, peft_row = index % shape.rows;
         const int64_t place =

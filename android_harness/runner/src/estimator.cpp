@@ -76,21 +76,18 @@ ForwardPass & Prober::forward_pass(int slots) {
 }
 
 TangentPass & Prober::tangent_pass(int directions) {
-    std::unique_ptr<TangentPass> & pass = tangent_[directions];
-    if (!pass) {
-        tangent_.clear();  // one at a time: their activations are what fills the memory
-        std::unique_ptr<TangentPass> & made = tangent_[directions];
-        made = std::make_unique<TangentPass>(at_.device, at_.model, at_.adapter, *lora_, batch_,
-                                             at_.labels, start_, moving_.support, directions,
-                                             measuring_.refine);
-        made->allocate();
-        return *made;
+    if (!tangent_ || tangent_->directions() != directions) {
+        tangent_.reset();  // one at a time: their activations are what fills the memory
+        tangent_ = std::make_unique<TangentPass>(at_.device, at_.model, at_.adapter, *lora_,
+                                                 batch_, at_.labels, start_, moving_.support,
+                                                 directions, measuring_.refine);
+        tangent_->allocate();
     }
-    return *pass;
+    return *tangent_;
 }
 
 Coverage Prober::coverage() const {
-    for (const auto & [directions, pass] : tangent_) return pass->coverage();
+    if (tangent_) return tangent_->coverage();
     for (const auto & [slots, pass] : forward_) return pass->coverage();
     return {};
 }

@@ -65,7 +65,7 @@ class Prober {
     int64_t predicted_bytes_ = 0;
     std::unique_ptr<LoraSlots> lora_;
     std::map<int, std::unique_ptr<ForwardPass>> forward_;  // by slots
-    std::map<int, std::unique_ptr<TangentPass>> tangent_;  // by directions
+    std::unique_ptr<TangentPass> tangent_;                 // the last one asked for
     std::optional<double> base_loss_;
     int passes_ = 0;
 };

@@ -124,8 +124,6 @@ std::vector<float> states_below(int64_t end, const Device & device, const Model 
                                 const LoraSlots & lora, const Batch & batch) {
     std::vector<float> states(batch.tokens.size() * size_t(model.shapes().width));
     model.embed(batch.tokens, states.data());
-    if (end == 0) return states;
-
     const BatchInputs inputs(model, batch, Labels(), { 0, states }, 1);
     Graph graph(device, block_nodes(end, batch, 1));
     const Block block{ { graph.context(), model, inputs }, lora, batch, 1 };

@@ -43,7 +43,7 @@ class ForwardPass {
     std::vector<ggml_tensor *> results_;  // float64 [2, columns of a chunk]: nats, predicted row
 };
 
-// The input of layer `end` for each token of a batch, θ as it is in slot 0.
+// The input of layer `end`, above the first, for each token of a batch, θ as it is in slot 0.
 std::vector<float> states_below(int64_t end, const Device & device, const Model & model,
                                 const LoraSlots & lora, const Batch & batch);
 

@@ -33,7 +33,7 @@ class GgmlRules : public TangentRules {
                        ggml_tensor * up_dot) override {
         ggml_tensor * a = gate_dot == nullptr ? nullptr : ggml_mul(ctx_, gate_dot, of_gate);
         ggml_tensor * b = up_dot == nullptr ? nullptr : ggml_mul(ctx_, up_dot, of_up);
-        return sum(a, b);
+        return add_tangents(ctx_, a, b);
     }
 
     Attended attend(ggml_tensor * q, ggml_tensor * k, ggml_tensor * v) override {
@@ -75,13 +75,14 @@ class GgmlRules : public TangentRules {
             b = ggml_mul_mat(ctx_, keys(k_dot, g, direction), queries(at.q, g, 0));
         }
         ggml_tensor * out = nullptr;
-        if (ggml_tensor * scores = sum(a, b)) {
+        if (ggml_tensor * scores = add_tangents(ctx_, a, b)) {
             // Symmetric too. Masked weights are zero, so their scores do not matter.
             ggml_tensor * p_dot = ggml_soft_max_ext_back(ctx_, scores, p, scale_, 0.0f);
             out = ggml_mul_mat(ctx_, transposed_values(at.v, g, 0), p_dot);
         }
         if (v_dot == nullptr) return out;
-        return sum(out, ggml_mul_mat(ctx_, transposed_values(v_dot, g, direction), p));
+        return add_tangents(ctx_, out,
+                            ggml_mul_mat(ctx_, transposed_values(v_dot, g, direction), p));
     }
 
     // The columns of a group in those of a direction; x is [head_size, heads, columns], and the
@@ -109,10 +110,6 @@ class GgmlRules : public TangentRules {
         return ggml_reshape_2d(ctx_, by_column, x->ne[0] * x->ne[2], x->ne[1] * x->ne[3]);
     }
 
-    ggml_tensor * sum(ggml_tensor * a, ggml_tensor * b) const {
-        if (a == nullptr || b == nullptr) return a == nullptr ? b : a;
-        return ggml_add(ctx_, a, b);
-    }
     ggml_tensor * beside(ggml_tensor * a, ggml_tensor * b) const {
         return a == nullptr ? b : ggml_concat(ctx_, a, b, /*dim=*/1);
     }

@@ -36,7 +36,9 @@ class Graph {
         return kept.get();
     }
 
-    // Bytes that `allocate` will take on the device and beside it, and those of the headers.
+    // Bytes that `allocate` will take on the device and beside it, and those of the headers. On
+    // another device than the CPU only of a graph that is never run: to plan, ggml's scheduler
+    // writes places of its own into the nodes.
     size_t bytes() const;
     void allocate();
     void run();

@@ -4,8 +4,6 @@
 
 namespace fwdllm {
 
-static const int k_lanes = 16;  // independent sums, which the compiler keeps in vector registers
-
 // All threads take turns.
 static void cross_entropies(ggml_tensor * result, int thread, int threads, void *) {
     const ggml_tensor * logits = result->src[0];
@@ -45,19 +43,8 @@ static void run_loss_tangents(ggml_tensor * node, int thread, int threads, void 
     const int64_t rows = node->src[0]->ne[0], columns = node->src[0]->ne[1];
     double * out = static_cast<double *>(node->data);
     for (int64_t column = thread; column < node->ne[0]; column += threads) {
-        const float * of_column = p + column % columns * rows;
-        const float * in = l_dot + column * rows;
-        double lanes[k_lanes] = {};
-        const int64_t whole = rows - rows % k_lanes;
-        for (int64_t i = 0; i < whole; i += k_lanes) {
-            for (int lane = 0; lane < k_lanes; lane++) {
-                lanes[lane] += double(of_column[i + lane]) * double(in[i + lane]);
-            }
-        }
-        double sum = 0;
-        for (double lane : lanes) sum += lane;
-        for (int64_t i = whole; i < rows; i++) sum += double(of_column[i]) * double(in[i]);
-        out[column] = sum - double(in[targets[column % columns]]);
+        out[column] = cross_entropy_tangent(p + column % columns * rows, l_dot + column * rows, rows,
+                                            targets[column % columns]);
     }
 }
 

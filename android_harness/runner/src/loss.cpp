@@ -77,4 +77,18 @@ PositionLoss cross_entropy(const float * logits, int64_t count, int64_t target) 
     return { std::log(sum) - (double(logits[target]) - double(maximum)), predicted };
 }
 
+double cross_entropy_tangent(const float * p, const float * l_dot, int64_t count, int64_t target) {
+    const int64_t whole = count - count % k_lanes;
+    double sums[k_lanes] = {};
+    for (int64_t i = 0; i < whole; i += k_lanes) {
+        for (int lane = 0; lane < k_lanes; lane++) {
+            sums[lane] += double(p[i + lane]) * double(l_dot[i + lane]);
+        }
+    }
+    double sum = 0;
+    for (double s : sums) sum += s;
+    for (int64_t i = whole; i < count; i++) sum += double(p[i]) * double(l_dot[i]);
+    return sum - double(l_dot[target]);
+}
+
 }  // namespace fwdllm

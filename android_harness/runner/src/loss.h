@@ -27,4 +27,7 @@ struct PositionLoss {
 // p = softmax over the logits of all `count` rows.
 PositionLoss cross_entropy(const float * logits, int64_t count, int64_t target);
 
+// Its derivative Σ p l̇ − l̇[target], along the logits' tangent l̇.
+double cross_entropy_tangent(const float * p, const float * l_dot, int64_t count, int64_t target);
+
 }  // namespace fwdllm

@@ -40,11 +40,16 @@ Prefix::Prefix(const Device & device, const Model & model, const Adapter & adapt
 
 Start Prefix::start(const Batch & batch, int64_t layer) {
     Start start{ layer, {} };
-    if (layer == 0 || !keeps()) {
+    if (layer == 0) {
+        start.states.resize(batch.tokens.size() * size_t(model_.shapes().width));
+        model_.embed(batch.tokens, start.states.data());
+        return start;
+    }
+    if (!keeps()) {
         LoraSlots lora(model_, adapter_, 1);
         lora.write(0);
         start.states = states_below(layer, device_, model_, lora, batch);
-        if (layer > 0) computed_ += int64_t(batch.lines.size());
+        computed_ += int64_t(batch.lines.size());
         return start;
     }
     std::map<int64_t, std::vector<uint8_t>> found;  // by line

@@ -124,12 +124,7 @@ struct TangentPass::Builder {
         } else {
             change = ggml_mul_mat(ctx, b, low);
         }
-        return sum(y, change);
-    }
-
-    ggml_tensor * sum(ggml_tensor * a, ggml_tensor * b) const {
-        if (a == nullptr || b == nullptr) return a == nullptr ? b : a;
-        return ggml_add(ctx, a, b);
+        return add_tangents(ctx, y, change);
     }
 
     // Blocks ---------------------------------------------------------------------------------
@@ -236,12 +231,14 @@ struct TangentPass::Builder {
         for (size_t c = 0; c < chunks.size(); c++) {
             Chunk & chunk = chunks[c];
             ggml_tensor * x_dot =
-                sum(chunk.x_dot, tangent(i, k_o, linear[k_o], chunk, attention_dot[c]));
+                add_tangents(ctx, chunk.x_dot,
+                             tangent(i, k_o, linear[k_o], chunk, attention_dot[c]));
             ggml_tensor * h_dot = rules.norm(x, layer.feed_forward_norm, x_dot);
             ggml_tensor * gate_dot = tangent(i, k_gate, linear[k_gate], chunk, h_dot);
             ggml_tensor * up_dot = tangent(i, k_up, linear[k_up], chunk, h_dot);
             ggml_tensor * f_dot = rules.gate(of_gate, of_up, gate_dot, up_dot);
-            chunk.x_dot = sum(x_dot, tangent(i, k_down, linear[k_down], chunk, f_dot));
+            chunk.x_dot =
+                add_tangents(ctx, x_dot, tangent(i, k_down, linear[k_down], chunk, f_dot));
             if (chunk.x_dot != nullptr) graph.expand(chunk.x_dot);
         }
         return out;
@@ -276,8 +273,8 @@ struct TangentPass::Builder {
     }
 
     // Loss rows `first` to `first + columns` of the chunk's directions.
-    void differentiate_loss(const Chunk & chunk, ggml_tensor * probabilities, ggml_tensor * targets,
-                       int64_t first, int64_t columns) {
+    void differentiate_loss(const Chunk & chunk, ggml_tensor * probabilities,
+                            ggml_tensor * targets, int64_t first, int64_t columns) {
         const int64_t loss_rows = pass.inputs_.loss_rows;
         // Directions are neighbours in memory only where all their rows are taken.
         const int together = columns == loss_rows ? int(k_head_columns / columns) : 1;
@@ -313,7 +310,7 @@ TangentPass::TangentPass(const Device & device, const Model & model, const Adapt
                          const LoraSlots & lora, const Batch & batch, const Labels & labels,
                          const Start & start, const Support & moves, int directions,
                          bool refine)
-    : positions_(batch.targets.size()),
+    : positions_(batch.targets.size()), directions_in_pass_(directions),
       at_once_(at_once(int64_t(batch.tokens.size()), directions)),
       inputs_(model, batch, labels, start, at_once_),
       graph_(device, nodes(device, model, batch, start, directions)) {

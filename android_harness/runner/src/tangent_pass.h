@@ -31,6 +31,7 @@ class TangentPass {
     TangentPass(const TangentPass &) = delete;
     TangentPass & operator=(const TangentPass &) = delete;
 
+    int directions() const { return directions_in_pass_; }
     size_t bytes() const { return graph_.bytes() + inputs_.bytes(); }
     void allocate() { graph_.allocate(); }
     // As many directions as the pass was made for.
@@ -49,6 +50,7 @@ class TangentPass {
     };
 
     const size_t positions_;
+    const int directions_in_pass_;
     const int at_once_;  // tangents that go through a layer together
     const BatchInputs inputs_;
     Graph graph_;

@@ -12,6 +12,12 @@
 
 namespace fwdllm {
 
+// Either may be zero.
+inline ggml_tensor * add_tangents(ggml_context * ctx, ggml_tensor * a, ggml_tensor * b) {
+    if (a == nullptr || b == nullptr) return a == nullptr ? b : a;
+    return ggml_add(ctx, a, b);
+}
+
 // The attention of one layer at θ, with what its tangents need.
 struct Attended {
     ggml_tensor * q;  // [head_size, heads, columns]
