@@ -196,7 +196,8 @@ def test_a_budget_decides_how_many_directions_share_a_pass(tmp_path: Path) -> No
     (least,) = memory(bench.run(probe.model_copy(update={"directions_per_pass": 1})))
     assert least.predicted_bytes is not None
     free = slopes(bench.run(probe))
-    peaks = []
+    (most,) = memory(bench.run(probe.model_copy(update={"directions_per_pass": 32})))
+    assert most.predicted_bytes is not None
     for room in (4 << 20, 16 << 20, 256 << 20):
         budget = least.predicted_bytes + room
         records = bench.run(probe, memory_bytes=budget)
@@ -205,15 +206,46 @@ def test_a_budget_decides_how_many_directions_share_a_pass(tmp_path: Path) -> No
         assert record.predicted_bytes <= budget
         assert record.vm_hwm_bytes <= 1.05 * budget
         np.testing.assert_allclose(slopes(records), free, rtol=1e-4)
-        peaks.append(record.predicted_bytes)
-    assert peaks[0] < peaks[1] < peaks[2]
+    # With room for everything, all of it goes through at once.
+    assert record.predicted_bytes == pytest.approx(most.predicted_bytes, rel=0.03)
+
+
+@pytest.mark.parametrize("estimator", ["tangent", "central", "forward"])
+def test_a_batch_in_parts_has_the_slopes_of_the_whole(tmp_path: Path, estimator: str) -> None:
+    shape = Shape(layers=2, width=512, feed_forward=1024)
+    bench = make_bench(tmp_path, shape)
+    lengths = [90, 30, 61, 90, 7, 2, 90, 45]
+    rows = [
+        {"tokens": s[:-1], "targets": [-100] * (i % 4) + s[1 + i % 4 :]}
+        for i, s in enumerate(random_sequences(lengths, shape.vocabulary))
+    ]
+    rows[5] = {"tokens": [3, 4], "targets": [-100, -100]}
+    bench.write_rows(rows)
+    probe = ProbeTask(
+        batch=tuple(range(8)),
+        estimator=estimator,  # type: ignore[arg-type]
+        epsilon=1e-2,
+        directions=tuple(range(10)),
+        directions_per_pass=4,
+    )
+    whole = bench.run(probe)
+    (needed,) = memory(whole)
+    (longest,) = memory(bench.run(probe.model_copy(update={"batch": (0,)})))
+    assert needed.predicted_bytes is not None and longest.predicted_bytes is not None
+    budget = longest.predicted_bytes + (4 << 20)
+    assert budget < needed.predicted_bytes
+    parts = bench.run(probe, memory_bytes=budget)
+    (taken,) = memory(parts)
+    assert taken.predicted_bytes is not None and taken.predicted_bytes <= budget
+    exact = estimator == "tangent"
+    np.testing.assert_allclose(slopes(parts), slopes(whole), rtol=1e-4 if exact else 0.02)
 
 
 @pytest.mark.parametrize(
     ("budget", "at_once", "message"),
     [
         (20_000_000, 64, "ask for fewer directions_per_pass"),
-        (12_000_000, None, "ask for a smaller batch"),
+        (12_000_000, None, "allow more, or give it shorter examples"),
         (1_000_000, None, "the weights need"),
     ],
 )

@@ -102,6 +102,7 @@ class TorchDevice:
         lora_values_out: str | None = None,
         files: Mapping[str, Path] = MappingProxyType({}),
         prefix: PrefixPolicy | None = None,
+        memory_bytes: int | None = None,
         timeout_s: float | None = None,
     ) -> list[Record]:
         self.runs += 1

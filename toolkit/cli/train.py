@@ -210,6 +210,12 @@ def train(
             min=0, help="Megabytes that a device may keep of what its frozen layers compute."
         ),
     ] = 256,
+    memory_mb: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Megabytes that the runner may take on a device: it then parts its work."
+        ),
+    ] = None,
     timeout: TimeoutOption = 3600.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     json: JsonOption = False,
@@ -281,6 +287,7 @@ def train(
         seed=seed,
         threads=threads,
         prefix_bytes=prefix_mb * 1_000_000,
+        memory_bytes=None if memory_mb is None else memory_mb * 1_000_000,
         timeout_s=timeout,
         deadline_s=deadline_s,
         staleness=staleness,

@@ -56,6 +56,7 @@ class ProbeRunner(Protocol):
         lora_values_out: str | None = None,
         files: Mapping[str, Path] = ...,
         prefix: PrefixPolicy | None = None,
+        memory_bytes: int | None = None,
         timeout_s: float | None = None,
     ) -> list[Record]: ...
 
@@ -70,11 +71,14 @@ class ClientSettings:
 
     `run_id` names the run's files on the device; `timeout_s` bounds one order. Up to
     `prefix_bytes` of what the frozen layers make of the examples are kept on the device; 0: none.
+    The runner takes at most `memory_bytes` and chooses by it how many directions share a pass, not
+    by the order; None: it takes what the order needs.
     """
 
     run_id: str
     threads: int = 1
     prefix_bytes: int = 0
+    memory_bytes: int | None = None
     timeout_s: float | None = None
 
 
@@ -207,7 +211,7 @@ class DeviceClient:
             tasks: list[Task] = []
             files = {}
             if order.probes is not None:
-                tasks.append(_probe_task(order, order.probes))
+                tasks.append(_probe_task(order, order.probes, bounded=bool(settings.memory_bytes)))
             if order.along is not None:
                 tasks.append(_along_task(order))
                 direction = along_direction(order.along, self._replica[1], self._layout)
@@ -222,6 +226,7 @@ class DeviceClient:
                 lora_values_out=lora_values_out,
                 files=files,
                 prefix=self._prefix,
+                memory_bytes=settings.memory_bytes,
                 timeout_s=settings.timeout_s,
             )
         load = next((record for record in records if isinstance(record, LoadRecord)), None)
@@ -285,7 +290,7 @@ def _along_task(order: Order) -> AlongTask:
     )
 
 
-def _probe_task(order: Order, probes: Probes) -> ProbeTask:
+def _probe_task(order: Order, probes: Probes, *, bounded: bool) -> ProbeTask:
     return ProbeTask(
         batch=order.batch,
         directions=probes.directions,
@@ -293,7 +298,7 @@ def _probe_task(order: Order, probes: Probes) -> ProbeTask:
         epsilon=order.epsilon,
         distribution=probes.distribution,
         support=probes.support,
-        directions_per_pass=probes.directions_per_pass,
+        directions_per_pass=None if bounded else probes.directions_per_pass,
     )
 
 

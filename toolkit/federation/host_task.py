@@ -26,6 +26,7 @@ class HostTask(Part):
     words: dict[str, str] | None = None
     threads: PositiveInt = 1
     prefix_bytes: NonNegativeInt = 0
+    memory_bytes: PositiveInt | None = None
     timeout_s: PositiveFloat | None = None
     privacy: SlopeNoise | None = None
 

@@ -100,6 +100,7 @@ class HostPhones:
             run_id=task.run_id,
             threads=task.threads,
             prefix_bytes=task.prefix_bytes,
+            memory_bytes=task.memory_bytes,
             timeout_s=task.timeout_s,
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fwdllm-")))

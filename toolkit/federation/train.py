@@ -75,6 +75,7 @@ def train_over_hosts(
         words=task.verbalizer.words if task.verbalizer else None,
         threads=config.threads,
         prefix_bytes=config.prefix_bytes,
+        memory_bytes=config.memory_bytes,
         timeout_s=config.timeout_s,
         privacy=config.privacy,
     )

@@ -63,6 +63,7 @@ class TrainingConfig(Part):
     seed: Seed = 0
     threads: PositiveInt = 1  # of the runner, on each device
     prefix_bytes: NonNegativeInt = 1 << 28  # of frozen layers' states, kept on each device
+    memory_bytes: PositiveInt | None = None  # that the runner may take on each device
     timeout_s: PositiveFloat | None = None  # of one order on one device
     deadline_s: PositiveFloat | None = None  # the server waits no longer for an order's answers
     staleness: NonNegativeInt = 0  # rounds after its own in which a late answer still counts

@@ -98,6 +98,7 @@ def train(
         run_id=description.run_id,
         threads=config.threads,
         prefix_bytes=config.prefix_bytes,
+        memory_bytes=config.memory_bytes,
         timeout_s=config.timeout_s,
     )
     by_name = {runner.target.name: runner for runner in runners}

@@ -32,19 +32,16 @@ static ggml_backend_dev_t find_device(const std::optional<std::string> & name) {
 }
 
 Device::Device(const Cpu & cpu, const std::optional<std::string> & name)
-    : cpu_(cpu), device_(find_device(name)) {
-    if (ggml_backend_dev_type(device_) == GGML_BACKEND_DEVICE_TYPE_CPU) return;
-    backend_.reset(ggml_backend_dev_init(device_, nullptr));
-    if (!backend_) throw Failure("the device " + *name + " does not start");
-}
+    : cpu_(cpu), device_(find_device(name)) {}
 
 std::string Device::name() const { return ggml_backend_dev_name(device_); }
 
 std::string Device::backend() const { return "ggml-" + backend_of(device_); }
 
-std::vector<ggml_backend_t> Device::backends() const {
-    if (is_cpu()) return { cpu_.backend() };
-    return { backend_.get(), cpu_.backend() };
+BackendHandle Device::new_backend() const {
+    BackendHandle backend(ggml_backend_dev_init(device_, nullptr));
+    if (!backend) throw Failure("the device " + name() + " does not start");
+    return backend;
 }
 
 }  // namespace fwdllm

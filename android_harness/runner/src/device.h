@@ -6,9 +6,10 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace fwdllm {
+
+using BackendHandle = Handle<ggml_backend_t, ggml_backend_free>;
 
 class Device {
   public:
@@ -16,19 +17,18 @@ class Device {
     // lower case are the same. Absent: the CPU. A name that this build does not know is a Failure.
     Device(const Cpu & cpu, const std::optional<std::string> & name);
 
-    bool is_cpu() const { return backend_ == nullptr; }
+    bool is_cpu() const { return ggml_backend_dev_type(device_) == GGML_BACKEND_DEVICE_TYPE_CPU; }
     const Cpu & cpu() const { return cpu_; }
     std::string name() const;     // Vulkan0
     std::string backend() const;  // ggml-vulkan
     ggml_backend_dev_t device() const { return device_; }
     ggml_backend_buffer_type_t buffer_type() const { return ggml_backend_dev_buffer_type(device_); }
-    // In the order in which a node is offered to them.
-    std::vector<ggml_backend_t> backends() const;
+    // One more queue of work on it; not for the CPU.
+    BackendHandle new_backend() const;
 
   private:
     const Cpu & cpu_;
     ggml_backend_dev_t device_;
-    Handle<ggml_backend_t, ggml_backend_free> backend_;  // not for the CPU
 };
 
 }  // namespace fwdllm

@@ -2,6 +2,8 @@
 
 #include "failure.h"
 
+#include <array>
+#include <iterator>
 #include <numeric>
 
 namespace fwdllm {
@@ -10,20 +12,21 @@ Graph::Graph(const Device & device, size_t tensors)
     : device_(device), tensors_(tensors), context_(new_context(tensors, tensors)),
       graph_(ggml_new_graph_custom(context_.get(), tensors, /*grads=*/false)) {}
 
-Graph::Scheduler Graph::new_scheduler() const {
-    std::vector<ggml_backend_t> backends = device_.backends();
-    return Scheduler(ggml_backend_sched_new(backends.data(), nullptr, int(backends.size()),
-                                            tensors_, /*parallel=*/false, /*op_offload=*/false));
+Graph::Division::Division(const Device & device, size_t tensors) : backend_(device.new_backend()) {
+    ggml_backend_t backends[] = { backend_.get(), device.cpu().backend() };
+    scheduler_.reset(ggml_backend_sched_new(backends, nullptr, int(std::size(backends)), tensors,
+                                            /*parallel=*/false, /*op_offload=*/false));
 }
 
 size_t Graph::bytes() const {
-    std::vector<size_t> sizes(device_.backends().size());
+    std::array<size_t, 2> sizes{};
     if (device_.is_cpu()) {
         Handle<ggml_gallocr_t, ggml_gallocr_free> trial(
             ggml_gallocr_new(ggml_backend_cpu_buffer_type()));
         ggml_gallocr_reserve_n_size(trial.get(), graph_, nullptr, nullptr, sizes.data());
     } else {
-        ggml_backend_sched_reserve_size(new_scheduler().get(), graph_, sizes.data());
+        const Division trial(device_, tensors_);
+        ggml_backend_sched_reserve_size(trial.scheduler(), graph_, sizes.data());
     }
     return std::accumulate(sizes.begin(), sizes.end(), size_t(0)) +
            tensors_ * ggml_tensor_overhead() +
@@ -36,8 +39,8 @@ void Graph::allocate() {
         memory_.reset(ggml_gallocr_new(ggml_backend_cpu_buffer_type()));
         done = ggml_gallocr_alloc_graph(memory_.get(), graph_);
     } else {
-        scheduler_ = new_scheduler();
-        done = ggml_backend_sched_alloc_graph(scheduler_.get(), graph_);
+        division_.emplace(device_, tensors_);
+        done = ggml_backend_sched_alloc_graph(division_->scheduler(), graph_);
     }
     if (!done) {
         throw Failure("out of memory for " + std::to_string(bytes()) + " bytes of activations");
@@ -49,7 +52,7 @@ void Graph::run() {
         device_.cpu().compute(graph_);
         return;
     }
-    const ggml_status status = ggml_backend_sched_graph_compute(scheduler_.get(), graph_);
+    const ggml_status status = ggml_backend_sched_graph_compute(division_->scheduler(), graph_);
     if (status != GGML_STATUS_SUCCESS) {
         throw Failure("a pass failed on " + device_.name() + ": " + ggml_status_to_string(status));
     }
@@ -73,7 +76,7 @@ Coverage Graph::coverage() const {
         ggml_tensor * node = ggml_graph_node(graph_, i);
         if (is_free(node)) continue;
         const bool on_device =
-            device_.is_cpu() || ggml_backend_sched_get_tensor_backend(scheduler_.get(), node) !=
+            device_.is_cpu() || ggml_backend_sched_get_tensor_backend(division_->scheduler(), node) !=
                                     device_.cpu().backend();
         if (on_device) {
             coverage.on_device++;

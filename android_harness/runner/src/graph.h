@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,9 +46,18 @@ class Graph {
     Coverage coverage() const;  // once allocated
 
   private:
-    using Scheduler = Handle<ggml_backend_sched_t, ggml_backend_sched_free>;
+    // Divides a graph between a device and the CPU. Each graph has a queue of its own: ggml's
+    // Vulkan queue reuses descriptor sets, and in one that outlived a graph they would still name
+    // its freed buffers. Shaders never look there, but Mesa's lavapipe of 22.3 takes references.
+    class Division {
+      public:
+        Division(const Device & device, size_t tensors);
+        ggml_backend_sched_t scheduler() const { return scheduler_.get(); }
 
-    Scheduler new_scheduler() const;
+      private:
+        BackendHandle backend_;
+        Handle<ggml_backend_sched_t, ggml_backend_sched_free> scheduler_;
+    };
 
     const Device & device_;
     const size_t tensors_;
@@ -55,7 +65,7 @@ class Graph {
     ggml_cgraph * graph_;
     // The CPU alone needs no scheduler, whose own tables would outgrow a small model.
     Handle<ggml_gallocr_t, ggml_gallocr_free> memory_;
-    Scheduler scheduler_;
+    std::optional<Division> division_;
     std::vector<std::shared_ptr<void>> kept_;
 };
 

@@ -8,6 +8,7 @@
 #include "ggml_log.h"
 #include "job.h"
 #include "lora.h"
+#include "memory.h"
 #include "model.h"
 #include "records.h"
 #include "sha256.h"
@@ -89,6 +90,7 @@ int main(int argc, char ** argv) {
         printf("%s\n", version_line().c_str());
         return 0;
     }
+    return_freed_memory();
     capture_ggml_log();
     ggml_set_abort_callback(on_ggml_abort);
     write_hello();

@@ -1,6 +1,7 @@
 #include "memory.h"
 
 #include <fstream>
+#include <malloc.h>
 #include <sstream>
 #include <string>
 
@@ -19,6 +20,14 @@ Memory read_memory() {
         if (name == "RssFile:") memory.rss_file_bytes = kilobytes * 1024;
     }
     return memory;
+}
+
+void return_freed_memory() {
+#ifdef M_MMAP_THRESHOLD
+    // Set once, it no longer rises with what is freed: else glibc would keep the buffers of each
+    // pass, and their sizes differ too much for the next pass to fill the holes.
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+#endif
 }
 
 }  // namespace fwdllm

@@ -15,4 +15,7 @@ struct Memory {
 
 Memory read_memory();
 
+// From now on, what is freed in large pieces goes back to the system at once.
+void return_freed_memory();
+
 }  // namespace fwdllm
