@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # The weights of a real encoder; alone, because tests and experiments need nothing else of it.
 MINILM := $(VENV)/.minilm
 
-.PHONY: demo test lint bench results schemas clean
+.PHONY: demo test test-vulkan lint bench results schemas clean
 
 demo: $(INSTALLED)
 	$(BIN)/fwdllm demo --out demo-out
@@ -16,6 +16,11 @@ demo: $(INSTALLED)
 test: $(INSTALLED) $(MINILM)
 	$(BIN)/fwdllm runner build --test
 	$(BIN)/python -m pytest
+
+# Needs glslc, libvulkan-dev, spirv-headers and a Vulkan driver, such as Mesa's in software.
+test-vulkan: $(INSTALLED)
+	$(BIN)/fwdllm runner build --with vulkan
+	$(BIN)/python -m pytest tests/android_harness/test_runner_devices.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -8,6 +8,9 @@ resident once the libraries had done a small step (`library_bytes`). So `ratios`
 over the runner's, count everything against the runner and nothing but the model and its step
 against PyTorch; `process_ratios` count both processes whole.
 
+The runner takes the batch whole, and again in the memory that the fewest of the asked directions
+needed (`budget_bytes`), where it goes through the model in parts.
+
 A step that would take more than `--limit-gb` is `modelled`: the line through the peaks of the same
 model with 2 and 4 layers. A peak is the largest of several sums that are linear in the number of
 layers, so this line is never above the truth by more than those two measurements' noise.
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import os
 import subprocess
@@ -68,7 +72,9 @@ class Setting:
 # The native runner --------------------------------------------------------------------------
 
 
-def measure_runner(folder: Path, setting: Setting, directions: int) -> tuple[MemoryRecord, int]:
+def measure_runner(
+    folder: Path, setting: Setting, directions: int, budget: int | None
+) -> tuple[MemoryRecord, int]:
     """Memory and bytes of weights in it, of a job on base.gguf and lora.gguf in the folder."""
     targets = [5 if setting.loss == "all" else -100] * (setting.tokens - 1) + [5]
     line = json.dumps({"tokens": list(range(3, 3 + setting.tokens)), "targets": targets})
@@ -84,6 +90,7 @@ def measure_runner(folder: Path, setting: Setting, directions: int) -> tuple[Mem
         adapter="lora.gguf",
         examples="examples.jsonl",
         threads=setting.threads,
+        memory_bytes=budget,
         tasks=(task,),
     )
     job.write(folder / "job.json")
@@ -214,14 +221,20 @@ def measure(name: str, loss: str, options: argparse.Namespace) -> Iterator[dict[
         with tempfile.TemporaryDirectory() as folder:
             write_random_base(Path(folder) / "base.gguf", setting.shape, quantization)
             write_random_adapter(Path(folder) / "lora.gguf", setting.shape, _RANK)
-            for directions in map(int, options.directions.split(",")):
-                memory, weight_bytes = measure_runner(Path(folder), setting, directions)
+            least, *more = map(int, options.directions.split(","))
+            budget = None
+            for directions, bounded in [(least, False), *itertools.product(more, (False, True))]:
+                memory, weight_bytes = measure_runner(
+                    Path(folder), setting, directions, budget if bounded else None
+                )
+                budget = budget or memory.predicted_bytes
                 ours = memory.vm_hwm_bytes
                 yield {
                     **common,
                     "method": "runner tangent",
                     "quantization": quantization,
                     "directions": directions,
+                    "budget_bytes": budget if bounded else None,
                     "kind": "measured",
                     "bytes": ours,
                     "predicted_bytes": memory.predicted_bytes,
@@ -257,7 +270,8 @@ def _line(row: dict[str, Any]) -> str:
     if "quantization" not in row:
         return f"{head}, f32: {size}"
     ratios = ", ".join(f"{method} {ratio:.1f}x" for method, ratio in row["ratios"].items())
-    return f"{head}, {row['quantization']}, K={row['directions']}: {size}; PyTorch: {ratios}"
+    parts = " in parts" if row["budget_bytes"] else ""
+    return f"{head}, {row['quantization']}, K={row['directions']}{parts}: {size}; PyTorch: {ratios}"
 
 
 if __name__ == "__main__":
