@@ -144,7 +144,7 @@ def build_products(*, on_output: OutputFunction | None = None) -> Path:
 
 
 def _source_files() -> list[Path]:
-    files = (RUNNER_SOURCES / "src").iterdir()
+    files = (RUNNER_SOURCES / "src").rglob("*")
     return [RUNNER_SOURCES / "CMakeLists.txt", *sorted(file for file in files if file.is_file())]
 
 
