@@ -27,7 +27,8 @@ class HelloRecord(Part):
     event: Literal["hello"]
     schema_version: Literal[1]
     runner_version: str
-    ggml_version: str
+    engine: str  # what computes: ggml, executorch
+    engine_version: str
     compiler: str
     architecture: str  # of the build: x86_64, aarch64
     features: tuple[str, ...]  # instruction sets the build uses: AVX2, DOTPROD

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from android_harness import runner_build
+from android_harness import llama_cpp_sources, runner_build
 from android_harness.accelerators import RunnerBuildError
 from android_harness.runner_build import (
     build_runner,
@@ -53,7 +53,7 @@ def test_a_change_of_any_source_is_another_runner(own_sources: Path) -> None:
         after = runner_path(host_abi())
         assert after != before
         before = after
-    (own_sources / "tests" / "check.h").write_text("")  # not part of the binary
+    (own_sources / "tests" / "common" / "check.h").write_text("")  # not part of the binary
     assert runner_path(host_abi()) == before
 
 
@@ -128,11 +128,11 @@ def test_another_distribution_than_the_pinned_one_is_refused(
 ) -> None:
     # The value of --dest is the last argument but one.
     find_dest = "for last; do dest=$previous; previous=$last; done"
-    script = f'{find_dest}; echo x > "$dest/{runner_build.SDIST_NAME}"'
+    script = f'{find_dest}; echo x > "$dest/{llama_cpp_sources.SDIST_NAME}"'
     monkeypatch.setattr(sys, "executable", fake_python(tmp_path, script))
     with pytest.raises(RunnerBuildError, match="something else than the llama-cpp-python"):
         build_runner()
-    assert not list(empty_cache.rglob(runner_build.SDIST_NAME))
+    assert not list(empty_cache.rglob(llama_cpp_sources.SDIST_NAME))
 
 
 def test_a_compile_error_is_shown(

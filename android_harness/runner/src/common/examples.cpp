@@ -61,6 +61,20 @@ std::vector<Example> read_examples(const std::string & path) {
     return examples;
 }
 
+// What is wrong with a target, if anything is.
+static std::optional<std::string> wrong_target(int32_t target, const ExampleLimits & limits) {
+    const auto & labels = limits.label_tokens;
+    const std::string name = "target " + std::to_string(target);
+    if (!labels.empty()) {
+        const bool known = std::find(labels.begin(), labels.end(), target) != labels.end();
+        return known ? std::nullopt : std::make_optional(name + " is not a label token");
+    }
+    const int64_t count = limits.classes.value_or(limits.vocabulary);
+    if (target >= 0 && target < count) return std::nullopt;
+    return name + (limits.classes ? " is not one of the classes, of which there are "
+                                  : " is outside the vocabulary of ") + std::to_string(count);
+}
+
 void check_examples(const std::vector<Example> & examples, const ExampleLimits & limits) {
     const auto & labels = limits.label_tokens;
     for (int32_t label : labels) {
@@ -81,28 +95,28 @@ void check_examples(const std::vector<Example> & examples, const ExampleLimits &
                                      std::to_string(limits.vocabulary));
             }
         }
+        int64_t targets = 0;
         for (int32_t target : example.targets) {
             if (target == k_no_target) continue;
-            const bool known = labels.empty()
-                                   ? target >= 0 && target < limits.vocabulary
-                                   : std::find(labels.begin(), labels.end(), target) != labels.end();
-            if (!known) {
-                throw at_line(i, "target " + std::to_string(target) +
-                                     (labels.empty() ? " is outside the vocabulary of " +
-                                                           std::to_string(limits.vocabulary)
-                                                     : std::string(" is not a label token")));
-            }
+            targets++;
+            if (const auto wrong = wrong_target(target, limits)) throw at_line(i, *wrong);
+        }
+        if (limits.classes && targets > 1) {
+            throw at_line(i, std::to_string(targets) + " targets, an encoder's example has one");
         }
     }
 }
 
-Batch pack_examples(const std::vector<Example> & examples, const std::vector<int64_t> & lines) {
-    for (int64_t line : lines) {
-        if (line < 0 || size_t(line) >= examples.size()) {
-            throw Failure("the batch asks for line " + std::to_string(line) + " (from 0) of " +
-                          std::to_string(examples.size()) + " examples");
-        }
+const Example & example_at(const std::vector<Example> & examples, int64_t line) {
+    if (line < 0 || size_t(line) >= examples.size()) {
+        throw Failure("the batch asks for line " + std::to_string(line) + " (from 0) of " +
+                      std::to_string(examples.size()) + " examples");
     }
+    return examples[size_t(line)];
+}
+
+Batch pack_examples(const std::vector<Example> & examples, const std::vector<int64_t> & lines) {
+    for (int64_t line : lines) example_at(examples, line);
     const auto example = [&](size_t member) -> const Example & {
         return examples[size_t(lines[member])];
     };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,10 +24,15 @@ struct ExampleLimits {
     int64_t vocabulary;
     int64_t context;
     std::vector<int32_t> label_tokens;  // empty: any token of the vocabulary is a target
+    // Of an encoder, instead: an example has one target at most, which is a class.
+    std::optional<int64_t> classes = std::nullopt;
 };
 
 // Throws a Failure that names the line of an example which breaks the limits.
 void check_examples(const std::vector<Example> & examples, const ExampleLimits & limits);
+
+// The example of a line, counted from 0; a Failure for a line that does not exist.
+const Example & example_at(const std::vector<Example> & examples, int64_t line);
 
 // A batch as the forward pass sees it: all tokens of all examples one after the other, without
 // padding. Examples of equal length are neighbours and form a group, whose attention is one

@@ -2,10 +2,11 @@
 #pragma once
 
 #include "combination.h"
-#include "loss.h"
-#include "prefix.h"
+#include "labels.h"
+#include "prefix_policy.h"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -41,6 +42,7 @@ struct TimeTask : Probing {
     int64_t repetitions = 0;
     int64_t minimum_ns = 0;  // a repetition goes on until it has lasted this long
     uint64_t first_seed = 1;
+    bool operators = false;  // also how long each operator of a program takes
 };
 
 struct EvaluateTask {
@@ -53,6 +55,7 @@ struct Job {
     std::string model;
     std::string adapter;
     std::string examples;
+    std::map<std::string, std::string> files;  // of the bundle, by their names in its manifest
     std::optional<std::string> lora_values;
     std::vector<Combination> updates;
     std::optional<std::string> lora_values_out;

@@ -37,77 +37,32 @@ static Json text_or_null(const std::string & text) {
     return text.empty() ? Json(nullptr) : Json(text);
 }
 
-static std::string ggml_build() {
-    return std::string(ggml_version()) + " (" FWDLLM_GGML_SOURCE ")";
+std::string version_line(const Hello & hello) {
+    return "fwdllm-runner " FWDLLM_RUNNER_VERSION ", " + hello.engine + " " +
+           hello.engine_version + ", " + k_architecture;
 }
 
-std::string version_line() {
-    return "fwdllm-runner " FWDLLM_RUNNER_VERSION ", ggml " + ggml_build() + ", " + k_architecture;
-}
-
-static Json cpu_features() {
-    const std::pair<const char *, int (*)()> known[] = {
-        { "SSE3", ggml_cpu_has_sse3 },
-        { "SSSE3", ggml_cpu_has_ssse3 },
-        { "AVX", ggml_cpu_has_avx },
-        { "AVX_VNNI", ggml_cpu_has_avx_vnni },
-        { "AVX2", ggml_cpu_has_avx2 },
-        { "BMI2", ggml_cpu_has_bmi2 },
-        { "F16C", ggml_cpu_has_f16c },
-        { "FMA", ggml_cpu_has_fma },
-        { "AVX512", ggml_cpu_has_avx512 },
-        { "AVX512_VBMI", ggml_cpu_has_avx512_vbmi },
-        { "AVX512_VNNI", ggml_cpu_has_avx512_vnni },
-        { "AVX512_BF16", ggml_cpu_has_avx512_bf16 },
-        { "AMX_INT8", ggml_cpu_has_amx_int8 },
-        { "NEON", ggml_cpu_has_neon },
-        { "ARM_FMA", ggml_cpu_has_arm_fma },
-        { "FP16_VA", ggml_cpu_has_fp16_va },
-        { "DOTPROD", ggml_cpu_has_dotprod },
-        { "MATMUL_INT8", ggml_cpu_has_matmul_int8 },
-        { "SVE", ggml_cpu_has_sve },
-        { "SME", ggml_cpu_has_sme },
-        { "LLAMAFILE", ggml_cpu_has_llamafile },
-    };
-    Json features = Json::array();
-    for (const auto & [name, present] : known) {
-        if (present()) features.push_back(name);
-    }
-    return features;
-}
-
-static const char * device_kind(enum ggml_backend_dev_type type) {
-    switch (type) {
-        case GGML_BACKEND_DEVICE_TYPE_CPU: return "cpu";
-        case GGML_BACKEND_DEVICE_TYPE_GPU: return "gpu";
-        case GGML_BACKEND_DEVICE_TYPE_IGPU: return "igpu";
-        default: return "accel";
-    }
-}
-
-static Json devices() {
+static Json devices(const Hello & hello) {
     Json list = Json::array();
-    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        size_t free_bytes = 0, total_bytes = 0;
-        ggml_backend_dev_memory(device, &free_bytes, &total_bytes);
-        list.push_back({ { "name", ggml_backend_dev_name(device) },
-                         { "description", ggml_backend_dev_description(device) },
-                         { "kind", device_kind(ggml_backend_dev_type(device)) },
-                         { "memory_total_bytes", total_bytes } });
+    for (const Hello::Device & device : hello.devices) {
+        list.push_back({ { "name", device.name },
+                         { "description", device.description },
+                         { "kind", device.kind },
+                         { "memory_total_bytes", device.memory_total_bytes } });
     }
     return list;
 }
 
-void write_hello() {
+void write_hello(const Hello & hello) {
     write_line({ { "event", "hello" },
                  { "schema_version", 1 },
                  { "runner_version", FWDLLM_RUNNER_VERSION },
-                 { "ggml_version", ggml_build() },
+                 { "engine", hello.engine },
+                 { "engine_version", hello.engine_version },
                  { "compiler", k_compiler },
                  { "architecture", k_architecture },
-                 { "features", cpu_features() },
-                 { "devices", devices() },
+                 { "features", Json(hello.features) },
+                 { "devices", devices(hello) },
                  { "pid", int64_t(getpid()) } });
 }
 
@@ -162,6 +117,20 @@ void write_evaluation(size_t task, const Evaluation & evaluation) {
                  { "predictions", evaluation.predictions },
                  { "wall_ns", evaluation.wall_ns },
                  { "cpu_ns", evaluation.cpu_ns } });
+}
+
+void write_operators(size_t task, int64_t directions, const std::vector<OperatorTime> & operators) {
+    Json list = Json::array();
+    for (const OperatorTime & time : operators) {
+        list.push_back({ { "place", time.place },
+                         { "name", time.name },
+                         { "calls", time.calls },
+                         { "wall_ns", time.wall_ns } });
+    }
+    write_line({ { "event", "operators" },
+                 { "task", task },
+                 { "directions", directions },
+                 { "operators", list } });
 }
 
 void write_memory(size_t task, const Memory & memory, std::optional<int64_t> predicted_bytes) {

@@ -26,8 +26,7 @@ using BufferHandle = Handle<ggml_backend_buffer_t, ggml_backend_buffer_free>;
 
 class Cpu {
   public:
-    // `mask` is a hexadecimal CPU mask, 0x followed by up to 128 digits; it holds for the whole
-    // process, so that all threads, also those of the pool, inherit it.
+    // The process is bound to the CPUs of `mask` (see cpu_mask.h) before the pool starts.
     Cpu(int threads, const std::optional<std::string> & mask);
 
     ggml_backend_t backend() const { return backend_.get(); }
@@ -41,9 +40,6 @@ class Cpu {
     Handle<ggml_threadpool *, ggml_threadpool_free> pool_;
     Handle<ggml_backend_t, ggml_backend_free> backend_;
 };
-
-// The mask the kernel really keeps for this process, in the same notation.
-std::string read_cpu_mask();
 
 // A ggml context that holds tensor headers only; data lives in backend buffers.
 ContextHandle new_context(size_t tensors, size_t graph_nodes = 0);

@@ -18,7 +18,7 @@ struct Pieces {
 
     const LoraMatrix & shape() const { return adapter->matrices()[matrix]; }
     void copy(int direction, int64_t first, int64_t count, float * out) const {
-        copy_rows((*range.all)[size_t(range.first + direction)], adapter->matrices(), matrix,
+        copy_rows((*range.all)[size_t(range.first + direction)], shape(), matrix,
                   first, count, out);
     }
 };

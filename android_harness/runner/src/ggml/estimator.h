@@ -5,6 +5,7 @@
 #include "forward_pass.h"
 #include "job.h"
 #include "lora.h"
+#include "slope.h"
 #include "start.h"
 #include "tangent_pass.h"
 #include "workplace.h"
@@ -15,12 +16,6 @@
 #include <vector>
 
 namespace fwdllm {
-
-struct Slope {
-    double value;
-    double loss_plus;   // at θ + εv; tangent: at θ
-    double loss_minus;  // central: at θ − εv; forward and tangent: at θ
-};
 
 // What the directions of a prober have in common.
 struct Moving {

@@ -1,22 +1,15 @@
 // A ggml graph with memory of its own for what it computes, on one device.
 #pragma once
 
+#include "coverage.h"
 #include "device.h"
 
 #include "ggml-alloc.h"
 
-#include <map>
 #include <memory>
-#include <string>
 #include <vector>
 
 namespace fwdllm {
-
-// How many nodes of a graph the device computes, and which operations are left to the CPU.
-struct Coverage {
-    int64_t on_device = 0;
-    std::map<std::string, int64_t> on_cpu;  // by operation; none where the device is the CPU
-};
 
 class Graph {
   public:

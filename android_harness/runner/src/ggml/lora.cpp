@@ -26,8 +26,8 @@ static LoraMatrix parse_name(const std::string & name, const Shapes & shapes) {
         if (name.compare(0, block.size(), block) != 0) continue;
         for (int m = 0; m < k_modules; m++) {
             const std::string stem = block + k_module_names[size_t(m)] + ".weight.lora_";
-            if (name == stem + "a") return { layer, Module(m), false, 0, 0, 0, 0 };
-            if (name == stem + "b") return { layer, Module(m), true, 0, 0, 0, 0 };
+            if (name == stem + "a") return { { layer, false, 0, 0, 0 }, Module(m), 0 };
+            if (name == stem + "b") return { { layer, true, 0, 0, 0 }, Module(m), 0 };
         }
     }
     throw Failure("tensor " + name + " adapts nothing that the model has");
@@ -108,45 +108,7 @@ void Adapter::read_values(const std::string & path) {
 }
 
 void Adapter::update(const Combination & combination) {
-    NamedDirection named{ {}, combination.distribution, combination.support };
-    for (const auto & [name, coefficient] : combination.pairs) {
-        named.name = name;
-        const Direction direction = named;
-        for (size_t i = 0; i < matrices_.size(); i++) {
-            float * values = values_.data() + matrices_[i].offset;
-            add_piece(direction, coefficient, matrices_, i, values, values);
-        }
-    }
-}
-
-bool add_piece(const Direction & direction, float scale, const std::vector<LoraMatrix> & matrices,
-               size_t i, const float * x, float * y) {
-    const LoraMatrix & matrix = matrices[i];
-    if (const GivenDirection * given = std::get_if<GivenDirection>(&direction)) {
-        const float * v = given->data() + matrix.offset;
-        for (size_t k = 0; k < matrix.size(); k++) y[k] = x[k] + scale * v[k];
-        return true;
-    }
-    const NamedDirection & named = std::get<NamedDirection>(direction);
-    if (!named.support.contains(matrix.layer, matrix.is_b)) return false;
-    add_direction(seed_of(named.name, i), named.distribution, scale, matrix.offset, matrix.size(),
-                  x, y);
-    return true;
-}
-
-void copy_rows(const Direction & direction, const std::vector<LoraMatrix> & matrices, size_t i,
-               int64_t first, int64_t count, float * out) {
-    const LoraMatrix & matrix = matrices[i];
-    const size_t elements = size_t(count * matrix.columns);
-    const size_t offset = matrix.offset + size_t(first * matrix.columns);
-    if (const GivenDirection * given = std::get_if<GivenDirection>(&direction)) {
-        memcpy(out, given->data() + offset, elements * sizeof(float));
-        return;
-    }
-    const NamedDirection & named = std::get<NamedDirection>(direction);
-    std::fill(out, out + elements, 0.0f);
-    if (!named.support.contains(matrix.layer, matrix.is_b)) return;
-    add_direction(seed_of(named.name, i), named.distribution, 1.0f, offset, elements, out, out);
+    add_combination(combination, matrices_, values_);
 }
 
 // The lowest layer of the matrices that `moves`; −1: none.
@@ -163,10 +125,7 @@ int64_t lowest_moving_layer(const Adapter & adapter, const Support & support) {
     const int64_t lowest = lowest_layer(adapter, [&](const LoraMatrix & matrix) {
         return support.contains(matrix.layer, matrix.is_b);
     });
-    if (lowest < 0) {
-        throw Failure("no layer from " + std::to_string(support.layers->first) + " to " +
-                      std::to_string(support.layers->second) + " is adapted");
-    }
+    if (lowest < 0) refuse_empty(support);
     return lowest;
 }
 
@@ -208,7 +167,7 @@ void LoraSlots::write(int slot, const Direction * direction, float scale) {
         const float * source = adapter_.values().data() + matrix.offset;
         if (direction != nullptr) {
             moved_.resize(matrix.size());
-            if (add_piece(*direction, scale, matrices, i, source, moved_.data())) {
+            if (add_piece(*direction, scale, matrix, i, source, moved_.data())) {
                 source = moved_.data();
             }
         }

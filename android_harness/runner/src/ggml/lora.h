@@ -2,28 +2,20 @@
 // values, and the tensors in which several perturbed copies of them enter a forward pass.
 #pragma once
 
-#include "combination.h"
 #include "cpu.h"
 #include "model.h"
+#include "parameter_matrix.h"
 
 #include <cstdint>
 #include <string>
-#include <variant>
 #include <vector>
 
 namespace fwdllm {
 
-// One A (rank × inputs) or B (outputs × rank) matrix inside the flat vector, row-major, with the
-// row order of PEFT.
-struct LoraMatrix {
-    int64_t layer;
+// A matrix of the flat vector with its place in the model.
+struct LoraMatrix : ParameterMatrix {
     Module module;
-    bool is_b;
-    int64_t rows;
-    int64_t columns;
-    size_t offset;      // parameters before it
     int64_t head_size;  // > 0: its rows are in another order in ggml, see ggml_row_of
-    size_t size() const { return size_t(rows * columns); }
 };
 
 // Rotary embeddings pair row j of a head with row j + head_size/2 in Hugging Face's order and
@@ -52,28 +44,6 @@ class Adapter {
     int64_t rank_ = 0;
     float scale_ = 0;
 };
-
-// A direction by its name, zero outside the support.
-struct NamedDirection {
-    DirectionName name;
-    Distribution distribution = Distribution::rademacher;
-    Support support;
-};
-
-// A direction by its elements, one for each parameter.
-using GivenDirection = std::vector<float>;
-
-using Direction = std::variant<NamedDirection, GivenDirection>;
-
-// y = x + scale · v over the matrix of index `i`, in float32. Where v is zero by its support, y is
-// left as it is and the result is false. x and y may be the same array.
-bool add_piece(const Direction & direction, float scale, const std::vector<LoraMatrix> & matrices,
-               size_t i, const float * x, float * y);
-
-// `count` rows, from row `first`, of v over the matrix of index `i`; zeros where v is zero by its
-// support.
-void copy_rows(const Direction & direction, const std::vector<LoraMatrix> & matrices, size_t i,
-               int64_t first, int64_t count, float * out);
 
 // The lowest layer in which a direction has elements other than zero. A support without any is a
 // Failure.

@@ -3,30 +3,39 @@
 
 #include "clock.h"
 #include "cpu.h"
+#include "cpu_mask.h"
 #include "examples.h"
 #include "failure.h"
 #include "ggml_log.h"
+#include "hello.h"
 #include "job.h"
 #include "lora.h"
+#include "lora_values.h"
 #include "model.h"
 #include "records.h"
-#include "sha256.h"
+#include "runner_main.h"
 #include "tasks.h"
-#include "values_file.h"
 
 #include <cstdio>
-#include <cstring>
-#include <new>
 #include <unistd.h>
 
 using namespace fwdllm;
 
-static size_t tasks_done = 0;
+// What only ExecuTorch's runner can do.
+static void refuse_unsupported(const Job & job) {
+    for (const Task & task : job.tasks) {
+        const TimeTask * time = std::get_if<TimeTask>(&task);
+        if (time == nullptr || !time->operators) continue;
+        throw Failure("operators: ggml does not tell how long its operators take; leave it out, or "
+                      "use a bundle for ExecuTorch");
+    }
+}
 
-static void run_job(const std::string & path) {
+static void run_job(const std::string & path, size_t & tasks_done) {
     begin("job", path);
     const Job job = read_job(path);
     const int64_t start_ns = monotonic_ns(), cpu_start_ns = process_cpu_ns();
+    refuse_unsupported(job);
     const Cpu cpu(job.threads, job.cpu_mask);
     const Device device(cpu, job.device);
 
@@ -35,28 +44,16 @@ static void run_job(const std::string & path) {
     begin("adapter", job.adapter);
     Adapter adapter(job.adapter, model);
     begin("job", path);
-    check_names(job, adapter.matrices().size());
-    if (job.lora_values) {
-        begin("lora_values", *job.lora_values);
-        adapter.read_values(*job.lora_values);
-    }
-    begin("lora_values");
-    for (const Combination & update : job.updates) adapter.update(update);
-    if (job.lora_values_out) {
-        begin("lora_values", *job.lora_values_out);
-        write_values(*job.lora_values_out, adapter.values());
-    }
+    bring_values(adapter, job);
     begin("examples", job.examples);
     const std::vector<Example> examples = read_examples(job.examples);
     check_examples(examples,
                    { model.shapes().vocabulary, model.shapes().context, job.labels.tokens });
 
-    const std::vector<float> & values = adapter.values();
     write_load({ device.backend(), device.name(), cpu.threads(),
                  job.cpu_mask ? std::make_optional(read_cpu_mask()) : std::nullopt,
                  adapter.parameters(), model.weight_bytes(), monotonic_ns() - start_ns,
-                 process_cpu_ns() - cpu_start_ns,
-                 sha256_hex(values.data(), values.size() * sizeof(float)) });
+                 process_cpu_ns() - cpu_start_ns, sha256_of_values(adapter.values()) });
 
     begin("compute");
     Prefix prefix(device, model, adapter, examples, job.prefix);
@@ -67,12 +64,6 @@ static void run_job(const std::string & path) {
     }
 }
 
-static int fail(const std::string & message) {
-    write_error(message);
-    write_end(false, tasks_done);
-    return 1;
-}
-
 // ggml aborts on what it takes for a programming error. The process cannot go on from there, but
 // it can say so in the words that its reader understands.
 static void on_ggml_abort(const char * message) {
@@ -81,26 +72,7 @@ static void on_ggml_abort(const char * message) {
 }
 
 int main(int argc, char ** argv) {
-    if (argc != 2) {
-        fprintf(stderr, "usage: fwdllm-runner JOB.json | --version\n");
-        return 2;
-    }
-    if (strcmp(argv[1], "--version") == 0) {
-        printf("%s\n", version_line().c_str());
-        return 0;
-    }
     capture_ggml_log();
     ggml_set_abort_callback(on_ggml_abort);
-    write_hello();
-    try {
-        run_job(argv[1]);
-    } catch (const Failure & failure) {
-        return fail(failure.what());
-    } catch (const std::bad_alloc &) {
-        return fail("out of memory");
-    } catch (const std::exception & error) {
-        return fail(error.what());
-    }
-    write_end(true, tasks_done);
-    return 0;
+    return runner_main(argc, argv, hello, run_job);
 }

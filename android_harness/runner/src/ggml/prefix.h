@@ -6,6 +6,7 @@
 #include "examples.h"
 #include "lora.h"
 #include "model.h"
+#include "prefix_policy.h"
 #include "start.h"
 #include "state_folder.h"
 
@@ -18,14 +19,6 @@
 #include <vector>
 
 namespace fwdllm {
-
-struct PrefixPolicy {
-    size_t bytes = 0;  // in memory, and as many again in the folder; 0: nothing is kept
-    bool half = true;  // float16, otherwise float32
-    // Where states outlive this process, under the hash of all that they depend on.
-    std::optional<std::string> folder;
-    std::string model_sha256;  // of the base model's file
-};
 
 class Prefix {
   public:

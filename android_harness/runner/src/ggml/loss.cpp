@@ -1,15 +1,9 @@
 #include "loss.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 namespace fwdllm {
-
-int64_t Labels::row_of(int32_t token) const {
-    if (tokens.empty()) return token;
-    return std::lower_bound(tokens.begin(), tokens.end(), token) - tokens.begin();
-}
 
 // e^x for x ≤ 0, within 2e-16 relative, NaN for NaN. libm's exp costs a few percent of a small
 // model's pass over a large vocabulary; this one has no branch and no call, so the compiler

@@ -1,16 +1,16 @@
 #include "check.h"
-#include "lora.h"
+#include "parameter_matrix.h"
 
 #include <vector>
 
 using namespace fwdllm;
 
 // Two layers with A (2 × 35) and B (33 × 2) of one module: nothing ends at a word of the stream.
-static const std::vector<LoraMatrix> k_matrices = {
-    { 0, k_q, false, 2, 35, 0, 0 },
-    { 0, k_q, true, 33, 2, 70, 0 },
-    { 1, k_q, false, 2, 35, 136, 0 },
-    { 1, k_q, true, 33, 2, 206, 0 },
+static const std::vector<ParameterMatrix> k_matrices = {
+    { 0, false, 2, 35, 0 },
+    { 0, true, 33, 2, 70 },
+    { 1, false, 2, 35, 136 },
+    { 1, true, 33, 2, 206 },
 };
 static const size_t k_parameters = 272;
 
@@ -25,7 +25,7 @@ static std::vector<float> moved(const Direction & direction, std::vector<bool> *
     std::vector<float> values = start();
     for (size_t i = 0; i < k_matrices.size(); i++) {
         float * piece = values.data() + k_matrices[i].offset;
-        const bool does = add_piece(direction, 0.3f, k_matrices, i, piece, piece);
+        const bool does = add_piece(direction, 0.3f, k_matrices[i], i, piece, piece);
         if (moves != nullptr) moves->push_back(does);
     }
     return values;

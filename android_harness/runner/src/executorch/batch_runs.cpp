@@ -1,0 +1,123 @@
+#include "batch_runs.h"
+
+#include "failure.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace fwdllm {
+
+// What a token that is no label gets added to its logit: it never has a share of the softmax.
+static const float k_never = -1e9f;
+
+// The work of one run in columns of tokens: a tangent goes along with the values themselves.
+static int64_t columns_of(const ProgramInfo & program) {
+    return program.slots + (program.kind == ProgramKind::tangent ? 1 : 0);
+}
+
+static int64_t targets_of(const Example & example) {
+    return int64_t(example.targets.size()) -
+           std::count(example.targets.begin(), example.targets.end(), k_no_target);
+}
+
+BatchRuns::BatchRuns(const Workplace & at, const std::vector<int64_t> & batch, ProgramKind kind,
+                     int64_t columns)
+    : at_(at), programs_(at.bundle.of_kind(kind)) {
+    std::vector<ChunkNeed> needs;
+    for (int64_t line : batch) {
+        const Example & example = example_at(at.examples, line);
+        const int64_t targets = targets_of(example);
+        if (targets == 0) continue;
+        needs.push_back({ int64_t(example.tokens.size()), targets });
+        members_.push_back(&example);
+        first_position_.push_back(positions_);
+        positions_ += size_t(targets);
+    }
+    if (members_.empty()) throw Failure("no example of the batch has a target");
+    std::vector<ChunkSize> sizes;
+    for (size_t index : programs_) {
+        const ProgramInfo & program = at.bundle.manifest().programs[index];
+        const int64_t runs = (columns + program.slots - 1) / program.slots;
+        sizes.push_back({ program.batch, program.length, program.positions,
+                          runs * program.batch * program.length * columns_of(program) });
+    }
+    chunks_ = divide(needs, sizes);
+    // Chunks of one program follow each other, so that its columns are written once for them all.
+    std::stable_sort(chunks_.begin(), chunks_.end(),
+                     [](const Chunk & a, const Chunk & b) { return a.size < b.size; });
+}
+
+int64_t BatchRuns::slots() const {
+    int64_t most = 1;
+    for (const Chunk & chunk : chunks_) {
+        most = std::max(most, at_.bundle.manifest().programs[programs_[chunk.size]].slots);
+    }
+    return most;
+}
+
+int BatchRuns::run(int64_t columns, const Use & fill, const Use & take) {
+    int runs = 0;
+    for (size_t first = 0, last = 0; first < chunks_.size(); first = last) {
+        while (last < chunks_.size() && chunks_[last].size == chunks_[first].size) last++;
+        Program & program = at_.bundle.program(programs_[chunks_[first].size]);
+        const int64_t slots = program.info().slots;
+        for (int64_t column = 0; column < columns; column += slots) {
+            const int64_t count = std::min(slots, columns - column);
+            fill(program, column, count);
+            for (size_t chunk = first; chunk < last; chunk++) {
+                fill_examples(program, chunks_[chunk]);
+                program.run();
+                runs++;
+                take(program, column, count);
+            }
+        }
+    }
+    return runs;
+}
+
+// Decoders: the positions of a chunk are its targets, one after the other. Encoders: a position
+// is an example, whose target is its class.
+void BatchRuns::fill_examples(Program & program, const Chunk & chunk) {
+    const ProgramInfo & info = program.info();
+    const auto clear = [&](auto * values, const char * name) {
+        if (values != nullptr) std::fill_n(values, info.input(name)->elements(), 0);
+    };
+    int64_t * tokens = program.integers("tokens");
+    int64_t * rows = program.integers("rows");
+    int64_t * targets = program.integers("targets");
+    float * mask = program.floats("mask");
+    float * weights = program.floats("weights");
+    clear(tokens, "tokens");
+    clear(rows, "rows");
+    clear(targets, "targets");
+    clear(mask, "mask");
+    clear(weights, "weights");
+    if (float * bias = program.floats("logit_bias")) {
+        const Labels & labels = at_.labels;
+        std::fill_n(bias, info.input("logit_bias")->elements(), labels.tokens.empty() ? 0 : k_never);
+        for (size_t i = 0; i < labels.tokens.size(); i++) bias[labels.tokens[i]] = labels.shifts[i];
+    }
+    current_.clear();
+    for (size_t row = 0; row < chunk.members.size(); row++) {
+        const Example & example = *members_[chunk.members[row]];
+        size_t place = first_position_[chunk.members[row]];
+        const size_t start = row * size_t(info.length);
+        for (size_t t = 0; t < example.tokens.size(); t++) {
+            tokens[start + t] = example.tokens[t];
+            if (mask != nullptr) mask[start + t] = 1;
+            if (example.targets[t] == k_no_target) continue;
+            const size_t position = rows != nullptr ? current_.size() : row;
+            if (rows != nullptr) rows[position] = int64_t(start + t);
+            targets[position] = example.targets[t];
+            weights[position] = float(1.0 / double(positions_));
+            current_.push_back(place++);
+        }
+    }
+}
+
+void BatchRuns::take_predictions(const Program & program, std::vector<int32_t> & predictions) const {
+    const int64_t * predicted = program.integer_output("predictions");
+    for (size_t i = 0; i < current_.size(); i++) predictions[current_[i]] = int32_t(predicted[i]);
+}
+
+}  // namespace fwdllm
