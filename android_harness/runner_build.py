@@ -109,9 +109,7 @@ def build_runner(
     return runner
 
 
-def run_runner_tests(
-    *, engine: Engine = "ggml", on_output: OutputFunction | None = None
-) -> None:
+def run_runner_tests(*, engine: Engine = "ggml", on_output: OutputFunction | None = None) -> None:
     """Builds the runner's own tests for this machine and runs them with ctest.
 
     Raises:
@@ -195,9 +193,7 @@ def _toolchain(abi: str) -> list[str]:
     )
 
 
-def _engine_arguments(
-    engine: Engine, abi: str, accelerators: Sequence[Accelerator]
-) -> list[str]:
+def _engine_arguments(engine: Engine, abi: str, accelerators: Sequence[Accelerator]) -> list[str]:
     """CMake's arguments that choose the engine and what it needs."""
     android = abi != host_abi()
     if engine == "executorch":
@@ -222,9 +218,7 @@ def _configure(
     """Runs CMake; returns the build folder, which later builds of changed sources reuse."""
     chosen = [*_engine_arguments(engine, abi, accelerators), *_toolchain(abi)]
     if shutil.which("cmake") is None:
-        raise RunnerBuildError(
-            "cmake is not installed", remedy="install cmake and a C++ compiler"
-        )
+        raise RunnerBuildError("cmake is not installed", remedy="install cmake and a C++ compiler")
     llama_cpp = llama_cpp_sources(on_output)
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     arguments = [*generator, f"-DLLAMA_CPP_DIR={llama_cpp}", "-DCMAKE_BUILD_TYPE=Release", *chosen]
@@ -233,7 +227,9 @@ def _configure(
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     folder = cache_root() / "runner-build" / f"{abi}-{digest}"
     testing = f"-DBUILD_TESTING={'ON' if tests else 'OFF'}"
-    run_tool(["cmake", "-S", str(RUNNER_SOURCES), "-B", str(folder), *arguments, testing], on_output)
+    run_tool(
+        ["cmake", "-S", str(RUNNER_SOURCES), "-B", str(folder), *arguments, testing], on_output
+    )
     return folder
 
 

@@ -122,7 +122,8 @@ void write_evaluation(size_t task, const Evaluation & evaluation) {
 void write_operators(size_t task, int64_t directions, const std::vector<OperatorTime> & operators) {
     Json list = Json::array();
     for (const OperatorTime & time : operators) {
-        list.push_back({ { "place", time.place },
+        list.push_back({ { "program", time.program },
+                         { "place", time.place },
                          { "name", time.name },
                          { "calls", time.calls },
                          { "wall_ns", time.wall_ns } });

@@ -50,7 +50,8 @@ struct Sample {
 
 // What an operator took over all its calls.
 struct OperatorTime {
-    std::string place;  // method, delegate, kernel, delegated: see OperatorsRecord in records.py
+    std::string program;
+    std::string place;  // kernel, delegate, control
     std::string name;
     int64_t calls;
     int64_t wall_ns;

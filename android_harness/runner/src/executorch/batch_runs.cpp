@@ -23,17 +23,6 @@ static int64_t targets_of(const Example & example) {
 BatchRuns::BatchRuns(const Workplace & at, const std::vector<int64_t> & batch, ProgramKind kind,
                      int64_t columns)
     : at_(at), programs_(at.bundle.of_kind(kind)) {
-    std::vector<ChunkNeed> needs;
-    for (int64_t line : batch) {
-        const Example & example = example_at(at.examples, line);
-        const int64_t targets = targets_of(example);
-        if (targets == 0) continue;
-        needs.push_back({ int64_t(example.tokens.size()), targets });
-        members_.push_back(&example);
-        first_position_.push_back(positions_);
-        positions_ += size_t(targets);
-    }
-    if (members_.empty()) throw Failure("no example of the batch has a target");
     std::vector<ChunkSize> sizes;
     for (size_t index : programs_) {
         const ProgramInfo & program = at.bundle.manifest().programs[index];
@@ -41,6 +30,19 @@ BatchRuns::BatchRuns(const Workplace & at, const std::vector<int64_t> & batch, P
         sizes.push_back({ program.batch, program.length, program.positions,
                           runs * program.batch * program.length * columns_of(program) });
     }
+    std::vector<ChunkNeed> needs;
+    for (int64_t line : batch) {
+        const Example & example = example_at(at.examples, line);
+        const int64_t targets = targets_of(example), length = int64_t(example.tokens.size());
+        for (int64_t first = 0; first < targets;) {
+            const int64_t count = std::min(targets - first, most_positions(length, sizes));
+            parts_.push_back({ &example, first, count, positions_ });
+            needs.push_back({ length, count });
+            positions_ += size_t(count);
+            first += count;
+        }
+    }
+    if (parts_.empty()) throw Failure("no example of the batch has a target");
     chunks_ = divide(needs, sizes);
     // Chunks of one program follow each other, so that its columns are written once for them all.
     std::stable_sort(chunks_.begin(), chunks_.end(),
@@ -66,7 +68,7 @@ int BatchRuns::run(int64_t columns, const Use & fill, const Use & take) {
             fill(program, column, count);
             for (size_t chunk = first; chunk < last; chunk++) {
                 fill_examples(program, chunks_[chunk]);
-                program.run();
+                at_.bundle.run(program);
                 runs++;
                 take(program, column, count);
             }
@@ -99,18 +101,21 @@ void BatchRuns::fill_examples(Program & program, const Chunk & chunk) {
     }
     current_.clear();
     for (size_t row = 0; row < chunk.members.size(); row++) {
-        const Example & example = *members_[chunk.members[row]];
-        size_t place = first_position_[chunk.members[row]];
+        const Part & part = parts_[chunk.members[row]];
+        const Example & example = *part.example;
         const size_t start = row * size_t(info.length);
+        int64_t rank = 0;  // of the target among the example's
         for (size_t t = 0; t < example.tokens.size(); t++) {
             tokens[start + t] = example.tokens[t];
             if (mask != nullptr) mask[start + t] = 1;
             if (example.targets[t] == k_no_target) continue;
+            const int64_t within = rank++ - part.first;
+            if (within < 0 || within >= part.count) continue;
             const size_t position = rows != nullptr ? current_.size() : row;
             if (rows != nullptr) rows[position] = int64_t(start + t);
             targets[position] = example.targets[t];
             weights[position] = float(1.0 / double(positions_));
-            current_.push_back(place++);
+            current_.push_back(part.place + size_t(within));
         }
     }
 }

@@ -1,5 +1,6 @@
 // A batch as runs of programs: its examples in chunks, with padding; sums over chunks are those of
-// the whole batch.
+// the whole batch. An example with more losses than a program takes is run once for each part of
+// them.
 #pragma once
 
 #include "chunks.h"
@@ -15,7 +16,7 @@ class BatchRuns {
   public:
     // Divides the lines of `batch` over programs of a kind, when `columns` copies of the LoRA
     // (loss) or directions (tangent) are wanted of each. A Failure where there is no such program,
-    // where an example fits none, or where nothing is to be predicted.
+    // where an example is longer than any, or where nothing is to be predicted.
     BatchRuns(const Workplace & at, const std::vector<int64_t> & batch, ProgramKind kind,
               int64_t columns);
 
@@ -36,15 +37,21 @@ class BatchRuns {
     void take_predictions(const Program & program, std::vector<int32_t> & predictions) const;
 
   private:
+    // Some of an example's targets: those of rank `first` to `first` + `count` − 1 among them.
+    struct Part {
+        const Example * example;
+        int64_t first;
+        int64_t count;
+        size_t place;  // of its first target, in the order of the batch
+    };
     void fill_examples(Program & program, const Chunk & chunk);
 
     const Workplace & at_;
-    std::vector<const Example *> members_;  // those that have a target
-    std::vector<size_t> first_position_;    // of each member, in the order of the batch
-    std::vector<size_t> programs_;          // by their index in the manifest; sizes of the chunks
+    std::vector<Part> parts_;
+    std::vector<size_t> programs_;  // by their index in the manifest; sizes of the chunks
     std::vector<Chunk> chunks_;
     size_t positions_ = 0;
-    std::vector<size_t> current_;           // place in the batch of each position of the last run
+    std::vector<size_t> current_;  // place in the batch of each position of the last run
 };
 
 }  // namespace fwdllm

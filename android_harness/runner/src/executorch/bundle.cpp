@@ -7,7 +7,8 @@ namespace fwdllm {
 // A .pte. The runtime's program keeps referring to the loader, and the loader to the mapping.
 struct Bundle::File {
     explicit File(const std::string & path) : mapped(path), loader(mapped) {
-        auto loaded = executorch::runtime::Program::load(&loader);
+        auto loaded = executorch::runtime::Program::load(
+            &loader, executorch::runtime::Program::Verification::InternalConsistency);
         check(loaded.error(), "not a .pte that this runtime reads");
         program = std::make_unique<executorch::runtime::Program>(std::move(*loaded));
     }
@@ -16,8 +17,8 @@ struct Bundle::File {
     std::unique_ptr<executorch::runtime::Program> program;
 };
 
-Bundle::Bundle(const Manifest & manifest, std::map<std::string, std::string> files, bool trace)
-    : manifest_(manifest), paths_(std::move(files)), trace_(trace) {
+Bundle::Bundle(const Manifest & manifest, std::map<std::string, std::string> files)
+    : manifest_(manifest), paths_(std::move(files)) {
     if (manifest.weight_files.size() > 1) {
         throw Failure("the bundle has " + std::to_string(manifest.weight_files.size()) +
                       " files of weights, this runner reads one");
@@ -76,11 +77,18 @@ Program & Bundle::program(size_t index) {
         const ProgramInfo & info = manifest_.programs[index];
         const Activity before = current_activity();
         begin("model", path_of(info.file));
-        program = std::make_unique<Program>(*file(info.file).program, info, weights_.get(),
-                                            trace_ ? &times_ : nullptr);
+        program = std::make_unique<Program>(*file(info.file).program, info, weights_.get());
         current_activity() = before;
     }
     return *program;
+}
+
+void Bundle::run(Program & program) {
+    if (times_.listening()) {
+        program.run_timed(file(program.info().file).mapped, times_);
+    } else {
+        program.run();
+    }
 }
 
 }  // namespace fwdllm

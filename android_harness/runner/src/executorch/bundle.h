@@ -17,9 +17,8 @@ namespace fwdllm {
 
 class Bundle {
   public:
-    // `files`: where the files are that the manifest names. `trace`: the programs tell how long
-    // their operators take.
-    Bundle(const Manifest & manifest, std::map<std::string, std::string> files, bool trace);
+    // `files`: where the files are that the manifest names.
+    Bundle(const Manifest & manifest, std::map<std::string, std::string> files);
 
     ~Bundle();
 
@@ -29,6 +28,8 @@ class Bundle {
     // The programs of a kind, by their index in the manifest; a Failure where there are none.
     std::vector<size_t> of_kind(ProgramKind kind) const;
     Program & program(size_t index);
+    // Runs a program; by its instructions while the operators' times are listened to.
+    void run(Program & program);
     OperatorTimes & operator_times() { return times_; }
 
   private:
@@ -38,7 +39,6 @@ class Bundle {
 
     const Manifest & manifest_;
     std::map<std::string, std::string> paths_;
-    bool trace_;
     OperatorTimes times_;
     std::unique_ptr<WeightFile> weights_;  // nullptr: they are in the programs
     std::map<std::string, std::unique_ptr<File>> files_;

@@ -22,20 +22,16 @@ static Chunk filled(size_t size, const std::vector<ChunkNeed> & needs,
     return chunk;
 }
 
-[[noreturn]] static void refuse(const ChunkNeed & need, const std::vector<ChunkSize> & sizes) {
-    int64_t length = 0, positions = 0;
+int64_t most_positions(int64_t length, const std::vector<ChunkSize> & sizes) {
+    int64_t longest = 0, positions = 0;
     for (const ChunkSize & size : sizes) {
-        length = std::max(length, size.length);
-        if (size.length >= need.length) positions = std::max(positions, size.positions);
+        longest = std::max(longest, size.length);
+        if (size.length >= length) positions = std::max(positions, size.positions);
     }
-    if (need.length > length) {
-        throw Failure("an example has " + std::to_string(need.length) +
-                      " tokens, the longest program of this kind reads " + std::to_string(length) +
-                      "; shorten the examples, or export programs of that length");
-    }
-    throw Failure("an example has a loss at " + std::to_string(need.positions) +
-                  " positions, the programs that can read it take " + std::to_string(positions) +
-                  "; export programs with more positions");
+    if (positions > 0) return positions;
+    throw Failure("an example has " + std::to_string(length) +
+                  " tokens, the longest program of this kind reads " + std::to_string(longest) +
+                  "; shorten the examples, or export programs of that length");
 }
 
 std::vector<Chunk> divide(const std::vector<ChunkNeed> & needs,
@@ -47,6 +43,7 @@ std::vector<Chunk> divide(const std::vector<ChunkNeed> & needs,
     std::vector<Chunk> chunks;
     for (size_t first = 0; first < order.size(); first += chunks.back().members.size()) {
         const ChunkNeed & longest = needs[order[first]];
+        most_positions(longest.length, sizes);  // or there is none to be found
         Chunk best{ 0, {} };
         double best_price = 0;
         for (size_t size = 0; size < sizes.size(); size++) {
@@ -64,7 +61,6 @@ std::vector<Chunk> divide(const std::vector<ChunkNeed> & needs,
                 best_price = price;
             }
         }
-        if (best.members.empty()) refuse(longest, sizes);
         chunks.push_back(best);
     }
     return chunks;

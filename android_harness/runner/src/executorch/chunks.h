@@ -15,7 +15,7 @@ struct ChunkSize {
     int64_t cost;       // of all runs that a chunk needs, in any unit
 };
 
-// What an example needs.
+// What an example needs, or a part of its losses.
 struct ChunkNeed {
     int64_t length;
     int64_t positions;
@@ -26,9 +26,13 @@ struct Chunk {
     std::vector<size_t> members;  // indices into the needs
 };
 
+// How many positions with a loss a chunk can take that reads examples of `length` tokens; a Failure
+// where none is that long.
+int64_t most_positions(int64_t length, const std::vector<ChunkSize> & sizes);
+
 // Divides the examples so that little is computed in vain: the longest example that is left
 // begins a chunk of the size whose cost per token of its examples is lowest, and the next longest
-// ones fill it. A Failure where an example is longer than any size takes, or has more losses.
+// ones fill it. None may need more than `most_positions`.
 std::vector<Chunk> divide(const std::vector<ChunkNeed> & needs, const std::vector<ChunkSize> & sizes);
 
 }  // namespace fwdllm

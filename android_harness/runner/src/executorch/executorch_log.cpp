@@ -1,9 +1,12 @@
 #include "executorch_log.h"
 
+#include "runner_main.h"
+
 #include <executorch/runtime/platform/platform.h>
 #include <executorch/runtime/platform/runtime.h>
 
 #include <cstdio>
+#include <unistd.h>
 
 namespace fwdllm {
 
@@ -20,9 +23,17 @@ static void on_message(et_timestamp_t, et_pal_log_level_t level, const char *, c
     if (first_error().empty()) first_error() = text;
 }
 
+// The runtime aborts on what it takes for a programming error. The process cannot go on from there,
+// but it can say so in the words that its reader understands.
+[[noreturn]] static void on_abort() {
+    _exit(fail("ExecuTorch gave up: " + first_error()));
+}
+
 void start_executorch() {
-    executorch::runtime::register_pal(
-        executorch::runtime::PalImpl::create(on_message, __FILE__));
+    executorch::runtime::PalImpl ours =
+        executorch::runtime::PalImpl::create(on_message, __FILE__);
+    ours.abort = on_abort;
+    executorch::runtime::register_pal(ours);
     executorch::runtime::runtime_init();
 }
 

@@ -16,8 +16,6 @@
 #include "tasks.h"
 #include "threads.h"
 
-#include <algorithm>
-
 using namespace fwdllm;
 
 // What only ggml's runner can do.
@@ -35,13 +33,6 @@ static void refuse_unsupported(const Job & job) {
     }
 }
 
-static bool wants_operators(const Job & job) {
-    return std::any_of(job.tasks.begin(), job.tasks.end(), [](const Task & task) {
-        const TimeTask * time = std::get_if<TimeTask>(&task);
-        return time != nullptr && time->operators;
-    });
-}
-
 static void run_job(const std::string & path, size_t & tasks_done) {
     begin("job", path);
     const Job job = read_job(path);
@@ -52,7 +43,7 @@ static void run_job(const std::string & path, size_t & tasks_done) {
 
     begin("model", job.model);
     const Manifest manifest = read_manifest(job.model);
-    Bundle bundle(manifest, job.files, wants_operators(job));
+    Bundle bundle(manifest, job.files);
     begin("adapter", job.adapter);
     Lora lora(job.adapter, manifest.matrices, manifest.parameters);
     begin("job", path);

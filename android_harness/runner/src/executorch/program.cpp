@@ -1,6 +1,8 @@
 #include "program.h"
 
+#include "clock.h"
 #include "executorch_log.h"
+#include "instructions.h"
 
 #include <executorch/runtime/executor/memory_manager.h>
 
@@ -99,7 +101,7 @@ static void check_input(const ProgramInfo & info, const Port & port, const Tenso
 }
 
 Program::Program(const executorch::runtime::Program & file, const ProgramInfo & info,
-                 const NamedDataMap * weights, EventTracer * tracer)
+                 const NamedDataMap * weights)
     : info_(info) {
     const std::string what = "the program " + info.method + " does not load";
     const Result<MethodMeta> meta = file.method_meta(info.method.c_str());
@@ -116,7 +118,8 @@ Program::Program(const executorch::runtime::Program & file, const ProgramInfo & 
     }
     memory_ = std::make_unique<Memory>(*meta);
     Result<Method> method =
-        file.load_method(info.method.c_str(), memory_->manager.get(), tracer, weights);
+        file.load_method(info.method.c_str(), memory_->manager.get(), /*event_tracer=*/nullptr,
+                         weights);
     check(method.error(), what);
     method_ = std::make_unique<Method>(std::move(*method));
 }
@@ -137,14 +140,35 @@ int64_t * Program::integers(const std::string & name) {
     return nullptr;
 }
 
-void Program::run() {
-    const std::string what = "the program " + info_.method + " failed";
-    // The method may compute in its planned copy of an input, so each run gets them anew.
+// The method may compute in its planned copy of an input, so each run gets them anew.
+void Program::set_inputs() {
     for (size_t i = 0; i < inputs_.size(); i++) {
-        check(method_->set_input(EValue(Tensor(inputs_[i]->tensor.get())), i), what);
+        check(method_->set_input(EValue(Tensor(inputs_[i]->tensor.get())), i),
+              "program " + info_.method + " refuses its input " + inputs_[i]->port.name);
     }
-    check(method_->execute(), what);
 }
+
+void Program::run() {
+    set_inputs();
+    check(method_->execute(), "the program " + info_.method + " failed");
+}
+
+// Stepping is marked as an interface that may change.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+void Program::run_timed(const MappedFile & file, OperatorTimes & times) {
+    const std::string what = "the program " + info_.method + " failed";
+    if (instructions_.empty()) instructions_ = read_instructions(file, info_.method);
+    set_inputs();
+    for (const Instruction & instruction : instructions_) {
+        const int64_t start_ns = monotonic_ns();
+        check(method_->step(), what);
+        times.add(info_.method, instruction, monotonic_ns() - start_ns);
+    }
+    if (method_->step() != Error::EndOfMethod) throw Failure(what + ": it has more instructions");
+    check(method_->reset_execution(), what);
+}
+#pragma GCC diagnostic pop
 
 const void * Program::output(const std::string & name, const std::string & dtype) const {
     for (size_t i = 0; i < info_.outputs.size(); i++) {
