@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from exporters.manifest import Bundle, Quantization
+from exporters.manifest import Bundle, GgufQuantization
 from toolkit.cli.console import out as console
 from toolkit.cli.console import print_json, progress_bars
 from toolkit.cli.options import JsonOption, names
@@ -25,7 +25,7 @@ def _formats() -> None:
 def export_gguf(
     model: Annotated[str, typer.Argument(help="Hugging Face folder, hub id, or .gguf file.")],
     out: Annotated[Path, typer.Option(help="The bundle folder to write.")],
-    quant: Annotated[Quantization, typer.Option(help="Type of the base weights.")] = "q4_0",
+    quant: Annotated[GgufQuantization, typer.Option(help="Type of the base weights.")] = "q4_0",
     lora: Annotated[
         Path | None, typer.Option(help="A PEFT adapter folder; without it a fresh LoRA is made.")
     ] = None,

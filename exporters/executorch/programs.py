@@ -1,0 +1,111 @@
+"""The programs of a decoder bundle: what one run of a `.pte` method computes."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from exporters.executorch.cross_entropy import loss_slopes, weighted_losses
+from exporters.executorch.decoder import Decoder
+from exporters.executorch.duals import Dual, Duals
+from exporters.executorch.lora_inputs import adapters_of
+from exporters.executorch.row_mean import RowMean, Spread
+from exporters.executorch.sizes import Kind, Sizes
+from exporters.executorch.slots import Slots
+from exporters.lora.layout import LoraLayout
+
+
+class LossProgram(nn.Module):
+    """Losses of K copies of a decoder that differ in their LoRA."""
+
+    def __init__(self, model: Decoder, layout: LoraLayout, sizes: Sizes) -> None:
+        super().__init__()
+        self.model = model
+        self._layout = layout
+        self._attention = model.attend_over(sizes.batch, sizes.length)
+        self._row_mean = RowMean(model.width, sizes.length)
+        self._spread = Spread(sizes.slots)
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        rows: torch.Tensor,
+        targets: torch.Tensor,
+        weights: torch.Tensor,
+        logit_bias: torch.Tensor,
+        lora: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(losses float32 [K], predictions int64 [P]); inputs as in docs/export.md."""
+        slots = Slots(adapters_of(lora, self._layout), self._row_mean, self._spread)
+        states = self.model(slots, self._attention, tokens, rows)
+        logits = self.model.head(states) + logit_bias
+        return weighted_losses(logits, targets, weights)
+
+
+class TangentProgram(nn.Module):
+    """The loss of a decoder and its exact slopes along K directions of its LoRA."""
+
+    def __init__(self, model: Decoder, layout: LoraLayout, sizes: Sizes) -> None:
+        super().__init__()
+        self.model = model
+        self._layout = layout
+        self._attention = model.attend_over(sizes.batch, sizes.length)
+        self._row_mean = RowMean(model.width, sizes.length)
+        self._spread = Spread(sizes.slots)
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        rows: torch.Tensor,
+        targets: torch.Tensor,
+        weights: torch.Tensor,
+        logit_bias: torch.Tensor,
+        lora: torch.Tensor,
+        directions: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(loss float32 [1], slopes float32 [K]); inputs as in docs/export.md."""
+        duals = Duals(
+            adapters_of(lora[None], self._layout),
+            adapters_of(directions, self._layout),
+            self._row_mean,
+            self._spread,
+        )
+        states: Dual = self.model(duals, self._attention, tokens, rows)
+        assert states.tangents is not None, "a layout adapts at least one layer"
+        logits = self.model.head(states.value) + logit_bias
+        loss, _ = weighted_losses(logits, targets, weights)
+        tangents = self.model.head(states.tangents.permute(1, 0, 2))
+        probabilities = torch.softmax(logits.squeeze(0), dim=-1)
+        return loss, loss_slopes(probabilities, tangents, targets, weights)
+
+
+def program_module(kind: Kind, model: Decoder, layout: LoraLayout, sizes: Sizes) -> nn.Module:
+    """The module of a program."""
+    return {"loss": LossProgram, "tangent": TangentProgram}[kind](model, layout, sizes)
+
+
+def inputs_of(kind: Kind, sizes: Sizes, classes: int, parameters: int) -> dict[str, torch.Tensor]:
+    """Zeros for every input of a program, in order."""
+    shared = {
+        "tokens": torch.zeros(sizes.batch, sizes.length, dtype=torch.int64),
+        "rows": torch.zeros(sizes.positions, dtype=torch.int64),
+        "targets": torch.zeros(sizes.positions, dtype=torch.int64),
+        "weights": torch.zeros(sizes.positions),
+        "logit_bias": torch.zeros(classes),
+    }
+    if kind == "loss":
+        return shared | {"lora": torch.zeros(sizes.slots, parameters)}
+    return shared | {
+        "lora": torch.zeros(parameters),
+        "directions": torch.zeros(sizes.slots, parameters),
+    }
+
+
+def outputs_of(kind: Kind, sizes: Sizes) -> dict[str, torch.Tensor]:
+    """Zeros for every output of a program, in order."""
+    if kind == "loss":
+        return {
+            "losses": torch.zeros(sizes.slots),
+            "predictions": torch.zeros(sizes.positions, dtype=torch.int64),
+        }
+    return {"loss": torch.zeros(1), "slopes": torch.zeros(sizes.slots)}
