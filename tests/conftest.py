@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from android_harness.runner_build import build_runner
+from tests.twin_bundles import TwinBundles, make_twins
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -15,6 +16,18 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 def runner_binary() -> Path:
     """The native runner for this machine, built once per change of its sources."""
     return build_runner()
+
+
+@pytest.fixture(scope="session")
+def executorch_runner_binary() -> Path:
+    """The runner for ExecuTorch's programs, likewise."""
+    return build_runner(engine="executorch")
+
+
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> TwinBundles:
+    """One random model as a GGUF bundle and as one for ExecuTorch."""
+    return make_twins(tmp_path_factory.mktemp("twins"))
 
 
 @pytest.fixture(scope="session")
