@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterable
 
 from executorch.devtools.backend_debug import get_delegation_info
-from executorch.exir import EdgeProgramManager
+from executorch.exir import ExecutorchProgramManager
 
 from exporters.errors import ExportError
 from exporters.executorch.backends.backend import Backend
 from exporters.manifest import Delegation
 
 
-def delegation_of(lowered: EdgeProgramManager, method: str, backend: Backend) -> Delegation:
+def delegation_of(program: ExecutorchProgramManager, method: str, backend: Backend) -> Delegation:
     """Counts over the graph of one method."""
-    graph = lowered.exported_program(method).graph_module
+    graph = program.exported_program(method).graph_module
     info = get_delegation_info(graph)
     # What is not an operator with a schema calls a delegate, or picks one of its outputs.
     schemas = [getattr(node.target, "_schema", None) for node in graph.graph.nodes]

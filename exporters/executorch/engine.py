@@ -90,6 +90,11 @@ def can_run(runtime_name: str) -> bool:
     return runtime_name in _runtime()._get_registered_backend_names()
 
 
+def one_thread() -> None:
+    """Programs run on one thread from now on, in this process."""
+    _runtime()._unsafe_reset_threadpool(1)
+
+
 def _runtime() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from exporters.bundle_folder import describe, refuse_foreign_folder
@@ -22,7 +21,8 @@ from exporters.executorch.delegation import delegation_of, refuse_portable
 from exporters.executorch.engine import can_run
 from exporters.executorch.lower import PROGRAM_NAME, WEIGHTS_NAME, Method, lower, write
 from exporters.executorch.parity import measure_parity
-from exporters.executorch.programs import inputs_of, outputs_of, program_module
+from exporters.executorch.programs import describe as describe_program
+from exporters.executorch.programs import inputs_of, program_module
 from exporters.executorch.sizes import Kind, ProgramRequest, Sizes
 from exporters.gguf.vocabulary import vocabulary_of
 from exporters.lora.attach import attach_fresh, attach_saved, layout_of, values_of
@@ -35,8 +35,6 @@ from exporters.manifest import (
     Delegation,
     Manifest,
     Parity,
-    Program,
-    ProgramTensor,
     Quantization,
 )
 from exporters.model_source import ModelSource, find_model
@@ -58,7 +56,7 @@ def export_executorch(
     lora: LoraRequest,
     programs: ProgramRequest,
     backend: str = "xnnpack",
-    quantization: Quantization | None = None,
+    quantization: str | None = None,
     allow_portable: bool = False,
     seed: int = 0,
     parity_directions: int = 8,
@@ -102,7 +100,10 @@ def export_executorch(
             folder, decoder, layout, wanted, target, chosen, allow_portable, report
         )
         (folder / _ADAPTER_NAME).write_bytes(values.astype("<f4").tobytes())
-        described = _described(wanted, delegations, source, layout)
+        described = tuple(
+            describe_program(kind, sizes, decoder.classes, layout, delegations[name])
+            for name, (kind, sizes) in wanted.items()
+        )
         parity: Parity | None = None
         if can_run(target.runtime_name):
             parity = measure_parity(
@@ -141,15 +142,16 @@ def export_executorch(
     return Bundle(out)
 
 
-def _checked(backend: Backend, quantization: Quantization | None) -> Quantization:
+def _checked(backend: Backend, quantization: str | None) -> Quantization:
     if quantization is None:
         return backend.quantizations[0]
-    if quantization not in backend.quantizations:
-        raise ExportError(
-            f"{backend.name} does not compute {quantization}",
-            remedy=f"choose from {', '.join(backend.quantizations)}",
-        )
-    return quantization
+    for known in backend.quantizations:
+        if known == quantization:
+            return known
+    raise ExportError(
+        f"{backend.name} does not compute {quantization}",
+        remedy=f"choose from {', '.join(backend.quantizations)}",
+    )
 
 
 def _torch_stage(
@@ -203,48 +205,13 @@ def _programs_stage(
     for name, (kind, sizes) in wanted.items():
         inputs = tuple(inputs_of(kind, sizes, decoder.classes, layout.parameters).values())
         methods[name] = Method(program_module(kind, decoder, layout, sizes), inputs)
-    lowered = lower(methods, backend, quantization)
-    delegations = {name: delegation_of(lowered, name, backend) for name in methods}
+    program = lower(methods, backend, quantization)
+    delegations = {name: delegation_of(program, name, backend) for name in methods}
     if not allow_portable:
         refuse_portable(delegations.values(), backend)
-    write(lowered, folder)
+    write(program, folder)
     report("lower", 1, 1)
     return delegations
-
-
-def _described(
-    wanted: dict[str, tuple[Kind, Sizes]],
-    delegations: dict[str, Delegation],
-    source: ModelSource,
-    layout: LoraLayout,
-) -> tuple[Program, ...]:
-    classes = source.architecture.vocabulary_size
-    return tuple(
-        Program(
-            file=PROGRAM_NAME,
-            method=name,
-            kind=kind,
-            batch=sizes.batch,
-            length=sizes.length,
-            positions=sizes.positions,
-            slots=sizes.slots,
-            inputs=_tensors(inputs_of(kind, sizes, classes, layout.parameters)),
-            outputs=_tensors(outputs_of(kind, sizes)),
-            delegation=delegations[name],
-        )
-        for name, (kind, sizes) in wanted.items()
-    )
-
-
-def _tensors(tensors: dict[str, torch.Tensor]) -> tuple[ProgramTensor, ...]:
-    return tuple(
-        ProgramTensor(
-            name=name,
-            dtype="float32" if tensor.dtype == torch.float32 else "int64",
-            shape=tuple(tensor.shape),
-        )
-        for name, tensor in tensors.items()
-    )
 
 
 def _copied(backend: Backend, folder: Path) -> list[Path]:

@@ -40,8 +40,8 @@ class Method:
 
 def lower(
     methods: Mapping[str, Method], backend: Backend, quantization: Quantization
-) -> EdgeProgramManager:
-    """Traces the methods and hands the backend what it takes of them.
+) -> ExecutorchProgramManager:
+    """Traces the methods, hands the backend what it takes of them, and plans the rest's memory.
 
     Raises:
         ExportError: tracing or the backend's compiler failed.
@@ -51,10 +51,16 @@ def lower(
             traced = {
                 name: _trace(method, backend, quantization) for name, method in methods.items()
             }
-            return to_edge_transform_and_lower(
+            lowered: EdgeProgramManager = to_edge_transform_and_lower(
                 traced,
                 partitioner=[_WithExternalWeights(each) for each in backend.partitioners()],
                 compile_config=backend.compile_config(),
+            )
+            return lowered.to_executorch(
+                ExecutorchBackendConfig(
+                    external_constants=_file_of,
+                    do_quant_fusion_and_const_prop=True,  # look-ups in quantized embeddings
+                )
             )
         except Exception as error:  # compilers raise whatever they meet
             raise ExportError(
@@ -63,12 +69,9 @@ def lower(
             ) from error
 
 
-def write(lowered: EdgeProgramManager, folder: Path) -> None:
+def write(program: ExecutorchProgramManager, folder: Path) -> None:
     """Writes PROGRAM_NAME and WEIGHTS_NAME."""
     with _quiet():
-        program: ExecutorchProgramManager = lowered.to_executorch(
-            ExecutorchBackendConfig(external_constants=_file_of)
-        )
         with (folder / PROGRAM_NAME).open("wb") as file:
             program.write_to_file(file)
         program.write_tensor_data_to_file(str(folder))

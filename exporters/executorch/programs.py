@@ -9,10 +9,12 @@ from exporters.executorch.cross_entropy import loss_slopes, weighted_losses
 from exporters.executorch.decoder import Decoder
 from exporters.executorch.duals import Dual, Duals
 from exporters.executorch.lora_inputs import adapters_of
+from exporters.executorch.lower import PROGRAM_NAME
 from exporters.executorch.row_mean import RowMean, Spread
-from exporters.executorch.sizes import Kind, Sizes
+from exporters.executorch.sizes import Kind, Sizes, method_name
 from exporters.executorch.slots import Slots
 from exporters.lora.layout import LoraLayout
+from exporters.manifest import Delegation, Program, ProgramTensor
 
 
 class LossProgram(nn.Module):
@@ -109,3 +111,32 @@ def outputs_of(kind: Kind, sizes: Sizes) -> dict[str, torch.Tensor]:
             "predictions": torch.zeros(sizes.positions, dtype=torch.int64),
         }
     return {"loss": torch.zeros(1), "slopes": torch.zeros(sizes.slots)}
+
+
+def describe(
+    kind: Kind, sizes: Sizes, classes: int, layout: LoraLayout, delegation: Delegation
+) -> Program:
+    """A program's entry in the manifest."""
+    return Program(
+        file=PROGRAM_NAME,
+        method=method_name(kind, sizes),
+        kind=kind,
+        batch=sizes.batch,
+        length=sizes.length,
+        positions=sizes.positions,
+        slots=sizes.slots,
+        inputs=_tensors(inputs_of(kind, sizes, classes, layout.parameters)),
+        outputs=_tensors(outputs_of(kind, sizes)),
+        delegation=delegation,
+    )
+
+
+def _tensors(tensors: dict[str, torch.Tensor]) -> tuple[ProgramTensor, ...]:
+    return tuple(
+        ProgramTensor(
+            name=name,
+            dtype="float32" if tensor.dtype == torch.float32 else "int64",
+            shape=tuple(tensor.shape),
+        )
+        for name, tensor in tensors.items()
+    )

@@ -62,7 +62,7 @@ class ProgramRequest:
                     sizes = Sizes(batch, length, self._positions(batch, length), slots)
                     if min(sizes.batch, sizes.length, sizes.positions, sizes.slots) < 1:
                         raise ExportError("sizes, positions and slots are at least 1")
-                    programs[_method(kind, sizes)] = kind, sizes
+                    programs[method_name(kind, sizes)] = kind, sizes
         if not programs:
             raise ExportError("no program was asked for", remedy="give --sizes, e.g. 8x64")
         return programs
@@ -93,5 +93,6 @@ def read_shapes(text: str) -> tuple[tuple[int, int], ...]:
     return tuple((int(part[1]), int(part[2])) for part in parts if part)
 
 
-def _method(kind: Kind, sizes: Sizes) -> str:
+def method_name(kind: Kind, sizes: Sizes) -> str:
+    """What a program's method is called."""
     return f"{kind}_b{sizes.batch}_t{sizes.length}_p{sizes.positions}_k{sizes.slots}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from exporters.errors import ExportError
 from exporters.executorch.backends.backend import Backend
+from exporters.executorch.backends.vulkan import Vulkan
 from exporters.executorch.backends.xnnpack import Xnnpack
 
-_BACKENDS: tuple[type[Backend], ...] = (Xnnpack,)
+_BACKENDS: tuple[type[Backend], ...] = (Xnnpack, Vulkan)
 
 
 def backend_named(name: str) -> Backend:

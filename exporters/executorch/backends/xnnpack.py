@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class Xnnpack(Backend):
     name: ClassVar[str] = "xnnpack"
-    quantizations: ClassVar[tuple[Quantization, ...]] = ("8da4w", "int8", "f32")
+    quantizations: ClassVar[tuple[Quantization, ...]] = ("int8", "8da4w", "f32")
     runtime_name: ClassVar[str] = "XnnpackBackend"
 
     def partitioners(self) -> list[Partitioner]:
