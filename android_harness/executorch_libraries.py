@@ -49,9 +49,11 @@ def _of_wheel() -> list[str]:
             remedy="pip install --force-reinstall executorch==1.4.1",
             file=library,
         )
-    # Where the wheel has Qualcomm's backend, that library defines the runtime's core for both.
+    # Where the wheel has Qualcomm's backend, that library defines the runtime's core for all. The
+    # kernels for quantized embeddings register themselves there when their library is loaded.
     core = folder / "backends" / "qualcomm" / "libqnn_executorch_backend.so"
-    libraries = [library, core] if core.is_file() else [library]
+    quantized = folder / "kernels" / "quantized" / "libquantized_ops_aot_lib.so"
+    libraries = [library, *(path for path in (core, quantized) if path.is_file())]
     return [
         f"-DEXECUTORCH_WHEEL={folder}",
         f"-DEXECUTORCH_VERSION={importlib.metadata.version('executorch')}",

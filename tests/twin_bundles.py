@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.executorch.export import export_executorch
-from exporters.executorch.sizes import ProgramRequest
-from exporters.gguf.export import export_gguf
-from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle
+from tests.command_line import fwdllm
 from tests.exporters.models import random_llama
 
 # Lowering takes seconds for each program, so two sizes and one number of slots each must do.
@@ -21,26 +18,18 @@ LOSS_SLOTS, TANGENT_SLOTS = 2, 3
 class TwinBundles:
     """Both f32; their adapters hold the same values."""
 
-    model: Path
     gguf: Bundle
     executorch: Bundle
 
 
 def make_twins(folder: Path) -> TwinBundles:
+    """Exports both by the commands, into `folder`."""
     model = random_llama(folder / "model")
-    lora = LoraRequest(rank=2)
-    return TwinBundles(
-        model,
-        export_gguf(
-            str(model), folder / "gguf", quantization="f32", lora=lora, parity_directions=2
-        ),
-        export_executorch(
-            str(model),
-            folder / "executorch",
-            lora=lora,
-            programs=ProgramRequest(
-                shapes=(SHORT, LONG), loss_slots=(LOSS_SLOTS,), tangent_slots=(TANGENT_SLOTS,)
-            ),
-            parity_directions=2,
-        ),
-    )
+    common = ("--quant", "f32", "--lora-rank", 2, "--parity-directions", 2)
+    sizes = ",".join(f"{batch}x{length}" for batch, length in (SHORT, LONG))
+    fwdllm("export", "gguf", model, "--out", folder / "gguf", *common)
+    fwdllm(
+        "export", "executorch", model, "--out", folder / "executorch", *common,
+        "--sizes", sizes, "--loss-slots", LOSS_SLOTS, "--slots", TANGENT_SLOTS,
+    )  # fmt: skip
+    return TwinBundles(Bundle(folder / "gguf"), Bundle(folder / "executorch"))
