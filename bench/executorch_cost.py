@@ -1,10 +1,10 @@
 """CPU seconds per slope of ExecuTorch programs: exact tangents against batched central differences.
 
-Both programs come from the same quantized weights and are timed in turn in one process on one
-thread. Central differences run both signs of their directions as LoRA copies of one `loss` program
-(as MobiZO batches them), here with as many copies as are fastest of those tried; a slope costs two
-copies. `ratio` is the tangent program's median CPU seconds per slope over theirs; (1 + K) / 2K is
-what it would be if a tangent cost as much as a copy. Models are random.
+Both kinds come from the same quantized weights and are timed in turn in one process on one thread.
+Central differences run both signs of their directions as LoRA copies of one `loss` program (as
+MobiZO batches them); a slope costs two copies. A batch may run in parts, so costs are per slope and
+sequence, and `ratio` is a program's median cost over that of the cheapest `loss` program of the
+same run; (1 + K) / 2K is what it would be if a tangent cost as much as a copy. Models are random.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Shape:
 SHAPES = {
     "15M": Shape(288, 768, 6, 6),
     "110M": Shape(768, 2048, 12, 12),
-    "110M-2layers": Shape(768, 2048, 2, 12, 2000),
+    "110M-4layers": Shape(768, 2048, 4, 12, 2000),
 }
 
 
@@ -110,13 +110,11 @@ def measure(
     name: str, quantization: Quantization, options: argparse.Namespace
 ) -> Iterator[dict[str, object]]:
     shape = SHAPES[name]
-    positions = options.batch * (options.tokens if options.positions == "all" else 1)
-    directions = [int(each) for each in options.directions.split(",")]
-    copies = sorted({2, *(2 * each for each in directions if 2 * each <= options.most_copies)})
-    wanted: list[tuple[Kind, Sizes]] = [
-        *(("loss", Sizes(options.batch, options.tokens, positions, each)) for each in copies),
-        *(("tangent", Sizes(options.batch, options.tokens, positions, k)) for k in directions),
-    ]
+    wanted: list[tuple[Kind, Sizes]] = []
+    for text in options.programs.split(","):
+        kind, batch, slots = text.split(":")
+        positions = int(batch) * (options.tokens if options.positions == "all" else 1)
+        wanted.append((kind, Sizes(int(batch), options.tokens, positions, int(slots))))  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as folder:
         programs = export(shape, quantization, wanted, Path(folder))
         engine = Engine(Path(folder))
@@ -127,8 +125,9 @@ def measure(
                 begin = time.process_time()
                 engine.run(program, values)
                 if repetition:
-                    per_slope = program.slots / (2 if program.kind == "loss" else 1)
-                    seconds[program.method].append((time.process_time() - begin) / per_slope)
+                    slopes = program.slots / (2 if program.kind == "loss" else 1)
+                    spent = time.process_time() - begin
+                    seconds[program.method].append(spent / slopes / program.batch)
     central = min(
         (each for each in programs if each.kind == "loss"),
         key=lambda each: statistics.median(seconds[each.method]),
@@ -139,16 +138,16 @@ def measure(
         yield {
             "model": name,
             "quantization": quantization,
-            "batch": options.batch,
-            "tokens": options.tokens,
-            "positions": positions,
+            "batch": program.batch,
+            "tokens": program.length,
+            "positions": program.positions,
             "kind": program.kind,
             "slots": program.slots,
             "repetitions": len(found),
-            "seconds_per_slope": statistics.median(found),
+            "seconds": statistics.median(found),
             "lowest": min(found),
             "highest": max(found),
-            "baseline_copies": central.slots,
+            "baseline": central.method,
             "ratio": statistics.median(found) / baseline,
             "portable": dict(program.delegation.portable),
         }
@@ -159,11 +158,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--models", default="110M")
     parser.add_argument("--quantizations", default="f32,int8,8da4w")
-    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--positions", choices=("one", "all"), default="one")
-    parser.add_argument("--directions", default="8,16", help="per tangent program")
-    parser.add_argument("--most-copies", type=int, default=16, help="of a loss program")
+    parser.add_argument("--positions", choices=("one", "all"), default="one", help="per sequence")
+    parser.add_argument(
+        "--programs",
+        default="loss:8:2,loss:8:16,tangent:8:8,tangent:2:16",
+        help="kind:batch:slots",
+    )
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
     one_thread()
@@ -176,9 +177,9 @@ def main() -> None:
 def _line(row: dict[str, object]) -> str:
     return (
         f"{row['model']:>6} {row['quantization']:>5} B={row['batch']} T={row['tokens']} "
-        f"{row['kind']:>7} x{row['slots']:<2} {row['seconds_per_slope']:.4f} s per slope "
+        f"{row['kind']:>7} x{row['slots']:<2} {row['seconds']:.4f} s per slope and sequence "
         f"({row['lowest']:.4f} to {row['highest']:.4f}), "
-        f"{row['ratio']:.3f} of central x{row['baseline_copies']} (measured, CPU seconds)"
+        f"{row['ratio']:.3f} of {row['baseline']} (measured, CPU seconds)"
     )
 
 

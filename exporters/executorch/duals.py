@@ -93,23 +93,29 @@ class Duals:
         return Dual(rotary(x.value), None if x.tangents is None else rotary(x.tangents))
 
     def attention(self, q: Dual, k: Dual, v: Dual, heads: HeadShapes, mask: torch.Tensor) -> Dual:
-        queries = heads.queries(q.value)
-        keys, values = heads.keys(k.value), heads.values(v.value)
+        queries, keys, values = heads.queries(q.value), heads.keys(k.value), heads.values(v.value)
         weights = torch.softmax(with_mask(torch.bmm(queries, keys), heads, mask), dim=-1)
         output = torch.bmm(weights, values)
-        moved = _sum(_scores_of_queries(q, keys, heads), _scores_of_keys(queries, k, heads))
-        tangents = None
-        if moved is not None:
+        scores = tangents = None
+        if q.tangents is not None:
+            scores = _below(heads.tangent_queries(q.tangents), keys)
+        if k.tangents is not None:
+            scores = _sum(scores, self._each(queries, heads.tangent_keys(k.tangents)))
+        if scores is not None:
             # d softmax = w ⊙ (ds − ⟨w, ds⟩); times the values, (w ⊙ ds) V − ⟨w, ds⟩ · output.
-            weighed = moved * weights.view(heads.matrices, 1, -1, heads.length)
+            weighed = scores * weights[:, None]
             total = self._row_mean(weighed) * float(heads.length)
-            through = torch.bmm(weighed.flatten(1, 2), values).view(*weighed.shape[:3], heads.size)
-            away = total * output.view(heads.matrices, 1, -1, heads.size)
-            tangents = heads.tangent_rows(through - away)
+            tangents = _below(weighed, values) - total * output[:, None]
         if v.tangents is not None:
-            of_values = torch.bmm(weights, heads.tangent_values(v.tangents))
-            tangents = _sum(tangents, heads.tangent_rows_beside(of_values))
-        return Dual(heads.rows(output), tangents)
+            tangents = _sum(tangents, self._each(weights, heads.tangent_values(v.tangents)))
+        rows = None if tangents is None else heads.tangent_rows(tangents)
+        return Dual(heads.rows(output), rows)
+
+    def _each(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """[matrices, m, n] times each of [matrices, K, n, p] -> [matrices, K, m, p]."""
+        copies = self._spread(left[:, None])
+        product = torch.bmm(copies.flatten(0, 1), right.flatten(0, 1))
+        return product.view(*right.shape[:2], left.shape[1], right.shape[3])
 
     def gate(self, gate: Dual, up: Dual) -> Dual:
         sigmoid = torch.sigmoid(gate.value)
@@ -136,17 +142,10 @@ def _sum(x: torch.Tensor | None, y: torch.Tensor | None) -> torch.Tensor | None:
     return x + y
 
 
-def _scores_of_queries(q: Dual, keys: torch.Tensor, heads: HeadShapes) -> torch.Tensor | None:
-    """dQ Kᵀ, [matrices, K, group · length, length]."""
-    if q.tangents is None:
-        return None
-    scores = torch.bmm(heads.tangent_queries(q.tangents), keys)
-    return scores.view(heads.matrices, -1, heads.group * heads.length, heads.length)
+def _below(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Each of [matrices, K, m, n] times [matrices, n, p] -> [matrices, K, m, p].
 
-
-def _scores_of_keys(queries: torch.Tensor, k: Dual, heads: HeadShapes) -> torch.Tensor | None:
-    """Q dKᵀ, [matrices, K, group · length, length]."""
-    if k.tangents is None:
-        return None
-    scores = torch.bmm(queries, heads.tangent_keys(k.tangents))
-    return scores.view(*queries.shape[:2], -1, heads.length).permute(0, 2, 1, 3)
+    The factors of one matrix stand below each other in one product.
+    """
+    product = torch.bmm(left.flatten(1, 2), right)
+    return product.view(*left.shape[:3], right.shape[2])

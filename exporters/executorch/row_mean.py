@@ -25,7 +25,7 @@ class RowMean(nn.Module):
 
 
 class Spread(nn.Module):
-    """[1 or copies, ...] -> [copies, ...], as a sum with zeros: XNNPACK does not expand."""
+    """[..., 1 or copies, m, n] -> [..., copies, m, n], as a sum: XNNPACK does not expand."""
 
     def __init__(self, copies: int) -> None:
         super().__init__()
@@ -33,4 +33,4 @@ class Spread(nn.Module):
         self.register_buffer("zeros", torch.zeros(copies, 1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x if len(x) == len(self.zeros) else x + self.zeros
+        return x if x.shape[-3] == len(self.zeros) else x + self.zeros
