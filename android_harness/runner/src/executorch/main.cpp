@@ -15,6 +15,7 @@
 #include "runner_main.h"
 #include "tasks.h"
 #include "threads.h"
+#include "xnnpack_memory.h"
 
 using namespace fwdllm;
 
@@ -40,6 +41,7 @@ static void run_job(const std::string & path, size_t & tasks_done) {
     refuse_unsupported(job);
     if (job.cpu_mask) bind_process(*job.cpu_mask);
     start_threads(job.threads);
+    share_xnnpack_memory();
 
     begin("model", job.model);
     const Manifest manifest = read_manifest(job.model);
