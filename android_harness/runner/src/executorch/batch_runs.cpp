@@ -99,6 +99,11 @@ void BatchRuns::fill_examples(Program & program, const Chunk & chunk) {
         std::fill_n(bias, info.input("logit_bias")->elements(), labels.tokens.empty() ? 0 : k_never);
         for (size_t i = 0; i < labels.tokens.size(); i++) bias[labels.tokens[i]] = labels.shifts[i];
     }
+    if (mask != nullptr) {  // an unused row reads one token: a softmax over nothing has no value
+        for (int64_t row = int64_t(chunk.members.size()); row < info.batch; row++) {
+            mask[row * info.length] = 1;
+        }
+    }
     current_.clear();
     for (size_t row = 0; row < chunk.members.size(); row++) {
         const Part & part = parts_[chunk.members[row]];
