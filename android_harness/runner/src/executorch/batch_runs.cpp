@@ -49,20 +49,13 @@ BatchRuns::BatchRuns(const Workplace & at, const std::vector<int64_t> & batch, P
                      [](const Chunk & a, const Chunk & b) { return a.size < b.size; });
 }
 
-int64_t BatchRuns::slots() const {
-    int64_t most = 1;
-    for (const Chunk & chunk : chunks_) {
-        most = std::max(most, at_.bundle.manifest().programs[programs_[chunk.size]].slots);
-    }
-    return most;
-}
-
 int BatchRuns::run(int64_t columns, const Use & fill, const Use & take) {
     int runs = 0;
     for (size_t first = 0, last = 0; first < chunks_.size(); first = last) {
         while (last < chunks_.size() && chunks_[last].size == chunks_[first].size) last++;
         Program & program = at_.bundle.program(programs_[chunks_[first].size]);
         const int64_t slots = program.info().slots;
+        fill_logit_bias(program);
         for (int64_t column = 0; column < columns; column += slots) {
             const int64_t count = std::min(slots, columns - column);
             fill(program, column, count);
@@ -77,51 +70,57 @@ int BatchRuns::run(int64_t columns, const Use & fill, const Use & take) {
     return runs;
 }
 
-// Decoders: the positions of a chunk are its targets, one after the other. Encoders: a position
-// is an example, whose target is its class.
+void BatchRuns::fill_logit_bias(Program & program) const {
+    const Labels & labels = at_.labels;
+    float * bias = program.floats("logit_bias");
+    std::fill_n(bias, program.info().outcomes(), labels.tokens.empty() ? 0.0f : k_never);
+    for (size_t i = 0; i < labels.tokens.size(); i++) bias[labels.tokens[i]] = labels.shifts[i];
+}
+
 void BatchRuns::fill_examples(Program & program, const Chunk & chunk) {
     const ProgramInfo & info = program.info();
-    const auto clear = [&](auto * values, const char * name) {
-        if (values != nullptr) std::fill_n(values, info.input(name)->elements(), 0);
-    };
-    int64_t * tokens = program.integers("tokens");
-    int64_t * rows = program.integers("rows");
-    int64_t * targets = program.integers("targets");
-    float * mask = program.floats("mask");
-    float * weights = program.floats("weights");
-    clear(tokens, "tokens");
-    clear(rows, "rows");
-    clear(targets, "targets");
-    clear(mask, "mask");
-    clear(weights, "weights");
-    if (float * bias = program.floats("logit_bias")) {
-        const Labels & labels = at_.labels;
-        std::fill_n(bias, info.input("logit_bias")->elements(), labels.tokens.empty() ? 0 : k_never);
-        for (size_t i = 0; i < labels.tokens.size(); i++) bias[labels.tokens[i]] = labels.shifts[i];
+    for (const char * name : { "tokens", "rows", "targets" }) {
+        if (int64_t * values = program.integers(name)) {
+            std::fill_n(values, info.input(name)->elements(), 0);
+        }
     }
-    if (mask != nullptr) {  // an unused row reads one token: a softmax over nothing has no value
+    for (const char * name : { "mask", "weights" }) {
+        if (float * values = program.floats(name)) {
+            std::fill_n(values, info.input(name)->elements(), 0.0f);
+        }
+    }
+    if (float * mask = program.floats("mask")) {
+        // An unused row reads one token: a softmax over nothing has no value.
         for (int64_t row = int64_t(chunk.members.size()); row < info.batch; row++) {
             mask[row * info.length] = 1;
         }
     }
     current_.clear();
     for (size_t row = 0; row < chunk.members.size(); row++) {
-        const Part & part = parts_[chunk.members[row]];
-        const Example & example = *part.example;
-        const size_t start = row * size_t(info.length);
-        int64_t rank = 0;  // of the target among the example's
-        for (size_t t = 0; t < example.tokens.size(); t++) {
-            tokens[start + t] = example.tokens[t];
-            if (mask != nullptr) mask[start + t] = 1;
-            if (example.targets[t] == k_no_target) continue;
-            const int64_t within = rank++ - part.first;
-            if (within < 0 || within >= part.count) continue;
-            const size_t position = rows != nullptr ? current_.size() : row;
-            if (rows != nullptr) rows[position] = int64_t(start + t);
-            targets[position] = example.targets[t];
-            weights[position] = float(1.0 / double(positions_));
-            current_.push_back(part.place + size_t(within));
-        }
+        fill_part(program, row, parts_[chunk.members[row]]);
+    }
+}
+
+// Decoders: the positions of a chunk are its targets, one after the other. Encoders: a position
+// is an example, whose target is its class.
+void BatchRuns::fill_part(Program & program, size_t row, const Part & part) {
+    const Example & example = *part.example;
+    const size_t start = row * size_t(program.info().length);
+    int64_t * tokens = program.integers("tokens") + start;
+    int64_t * rows = program.integers("rows");
+    float * mask = program.floats("mask");
+    int64_t rank = 0;  // of the target among the example's
+    for (size_t t = 0; t < example.tokens.size(); t++) {
+        tokens[t] = example.tokens[t];
+        if (mask != nullptr) mask[start + t] = 1;
+        if (example.targets[t] == k_no_target) continue;
+        const int64_t within = rank++ - part.first;
+        if (within < 0 || within >= part.count) continue;
+        const size_t position = rows != nullptr ? current_.size() : row;
+        if (rows != nullptr) rows[position] = int64_t(start + t);
+        program.integers("targets")[position] = example.targets[t];
+        program.floats("weights")[position] = float(1.0 / double(positions_));
+        current_.push_back(part.place + size_t(within));
     }
 }
 

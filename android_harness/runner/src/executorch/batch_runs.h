@@ -20,8 +20,6 @@ class BatchRuns {
     BatchRuns(const Workplace & at, const std::vector<int64_t> & batch, ProgramKind kind,
               int64_t columns);
 
-    // The most columns of one run, of the programs that this batch uses.
-    int64_t slots() const;
     size_t positions() const { return positions_; }  // with a loss, of the whole batch
 
     // Runs every chunk for columns 0 to `columns` − 1, as many at a time as its program has slots.
@@ -44,7 +42,9 @@ class BatchRuns {
         int64_t count;
         size_t place;  // of its first target, in the order of the batch
     };
+    void fill_logit_bias(Program & program) const;
     void fill_examples(Program & program, const Chunk & chunk);
+    void fill_part(Program & program, size_t row, const Part & part);
 
     const Workplace & at_;
     std::vector<Part> parts_;
