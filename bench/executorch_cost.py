@@ -79,13 +79,13 @@ def export(
     backend.quantize_weights(decoder, quantization)
     methods = {}
     for kind, sizes in wanted:
-        inputs = inputs_of(kind, sizes, shape.vocabulary, layout.parameters)
+        inputs = inputs_of(kind, sizes, decoder, layout.parameters)
         module = program_module(kind, decoder, layout, sizes)
         methods[method_name(kind, sizes)] = Method(module, tuple(inputs.values()))
     lowered = lower(methods, backend, quantization)
     write(lowered, folder)
     return [
-        describe(kind, sizes, shape.vocabulary, layout, delegation_of(lowered, name, backend))
+        describe(kind, sizes, decoder, layout, delegation_of(lowered, name, backend))
         for name, (kind, sizes) in zip(methods, wanted, strict=True)
     ]
 

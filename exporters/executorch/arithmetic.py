@@ -6,7 +6,7 @@ copy and its derivatives along K directions. Rows are the positions of a batch, 
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from exporters.executorch.heads import HeadShapes
 from exporters.executorch.rotary import Rotary
 
 Value = TypeVar("Value")
+Activation = Literal["gelu", "gelu_tanh", "relu", "tanh"]
 
 
 class Arithmetic(Protocol[Value]):
@@ -39,8 +40,19 @@ class Arithmetic(Protocol[Value]):
     def attention(
         self, q: Value, k: Value, v: Value, heads: HeadShapes, mask: torch.Tensor
     ) -> Value:
-        """Softmax attention; `mask` is added to the scores. Queries come scaled."""
+        """Softmax attention of queries that come scaled.
+
+        `mask` is added to the scores: [length, length], or [batch, 1, length].
+        """
         ...
+
+    def scale(self, x: Value, factor: float) -> Value: ...
+
+    def layer_norm(
+        self, x: Value, weight: torch.Tensor, bias: torch.Tensor, epsilon: float
+    ) -> Value: ...
+
+    def activation(self, x: Value, activation: Activation) -> Value: ...
 
     def gate(self, gate: Value, up: Value) -> Value:
         """silu(gate) · up"""

@@ -38,7 +38,7 @@ def loss_slopes(
         probabilities: softmax of the logits, float32 [positions, classes].
         tangents: of the logits, float32 [positions, K, classes].
     """
-    expected = torch.bmm(tangents, probabilities[:, :, None])
+    expected = torch.bmm(tangents, probabilities.view(*probabilities.shape, 1))
     of_target = torch.gather(tangents, 2, targets.view(-1, 1, 1).expand(-1, tangents.shape[1], 1))
     slopes = (expected - of_target).view(1, len(weights), -1)
     return torch.bmm(weights.view(1, 1, -1), slopes).flatten()

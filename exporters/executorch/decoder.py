@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from exporters.executorch.arithmetic import Arithmetic, Value
 from exporters.executorch.heads import HeadShapes
 from exporters.executorch.rotary import Rotary
+from exporters.executorch.sizes import Sizes
 from exporters.manifest import Architecture
 
 # Added to the score of a position that may not be seen; finite, since 0 · ∞ is no number.
@@ -58,6 +59,8 @@ class Decoder(nn.Module):
             are shared, not copied, where they are float32 already.
     """
 
+    second_input = "rows"
+
     def __init__(self, model: PreTrainedModel, architecture: Architecture) -> None:
         super().__init__()
         # Not model.float(), which refuses models that were read from quantized files.
@@ -70,16 +73,20 @@ class Decoder(nn.Module):
         self.head = whole.lm_head
 
     @property
-    def width(self) -> int:
-        """Of the rows between blocks."""
-        return self._architecture.hidden_size
+    def widths(self) -> tuple[int, ...]:
+        """Of the rows that are normed."""
+        return (self._architecture.hidden_size,)
 
     @property
     def classes(self) -> int:
         """Of the logits: the vocabulary."""
         return self._architecture.vocabulary_size
 
-    def attend_over(self, batch: int, length: int) -> CausalAttention:
+    def second_input_of(self, sizes: Sizes) -> torch.Tensor:
+        """Where losses are taken, as b · length + t: int64 [positions]."""
+        return torch.zeros(sizes.positions, dtype=torch.int64)
+
+    def frame(self, batch: int, length: int) -> CausalAttention:
         """The attention over batches of one size."""
         shapes = self._architecture
         heads = HeadShapes(batch, length, shapes.heads, shapes.key_value_heads, shapes.head_size)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from exporters.executorch import activations
+from exporters.executorch.arithmetic import Activation
 from exporters.executorch.heads import HeadShapes
 from exporters.executorch.lora_inputs import Adapter, Adapters
 from exporters.executorch.rotary import Rotary
@@ -45,7 +47,7 @@ class Duals:
         self._spread = spread
 
     def constant(self, x: torch.Tensor) -> Dual:
-        return Dual(x[None])
+        return Dual(x.view(1, *x.shape))
 
     def linear(self, x: Dual, layer: nn.Linear, place: tuple[int, str]) -> Dual:
         value: torch.Tensor = layer(x.value)
@@ -103,9 +105,9 @@ class Duals:
             scores = _sum(scores, self._each(queries, heads.tangent_keys(k.tangents)))
         if scores is not None:
             # d softmax = w ⊙ (ds − ⟨w, ds⟩); times the values, (w ⊙ ds) V − ⟨w, ds⟩ · output.
-            weighed = scores * weights[:, None]
+            weighed = scores * _for_all(weights)
             total = self._row_mean(weighed) * float(heads.length)
-            tangents = _below(weighed, values) - total * output[:, None]
+            tangents = _below(weighed, values) - total * _for_all(output)
         if v.tangents is not None:
             tangents = _sum(tangents, self._each(weights, heads.tangent_values(v.tangents)))
         rows = None if tangents is None else heads.tangent_rows(tangents)
@@ -113,9 +115,29 @@ class Duals:
 
     def _each(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """[matrices, m, n] times each of [matrices, K, n, p] -> [matrices, K, m, p]."""
-        copies = self._spread(left[:, None])
+        copies = self._spread(_for_all(left))
         product = torch.bmm(copies.flatten(0, 1), right.flatten(0, 1))
         return product.view(*right.shape[:2], left.shape[1], right.shape[3])
+
+    def scale(self, x: Dual, factor: float) -> Dual:
+        return Dual(x.value * factor, None if x.tangents is None else x.tangents * factor)
+
+    def layer_norm(self, x: Dual, weight: torch.Tensor, bias: torch.Tensor, epsilon: float) -> Dual:
+        centred = x.value - self._row_mean(x.value)
+        reciprocal = torch.rsqrt(self._row_mean(centred * centred) + epsilon)
+        unit = centred * reciprocal
+        value = unit * weight + bias
+        if x.tangents is None:
+            return Dual(value)
+        along = self._row_mean(x.tangents * unit)
+        across = x.tangents - self._row_mean(x.tangents) - unit * along
+        return Dual(value, across * (reciprocal * weight))
+
+    def activation(self, x: Dual, activation: Activation) -> Dual:
+        value = activations.value(x.value, activation)
+        if x.tangents is None:
+            return Dual(value)
+        return Dual(value, x.tangents * activations.derivative(x.value, value, activation))
 
     def gate(self, gate: Dual, up: Dual) -> Dual:
         sigmoid = torch.sigmoid(gate.value)
@@ -140,6 +162,11 @@ def _sum(x: torch.Tensor | None, y: torch.Tensor | None) -> torch.Tensor | None:
     if x is None or y is None:
         return y if x is None else x
     return x + y
+
+
+def _for_all(x: torch.Tensor) -> torch.Tensor:
+    """[matrices, m, n] -> [matrices, 1, m, n], to be broadcast over the directions."""
+    return x.view(x.shape[0], 1, *x.shape[1:])
 
 
 def _below(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

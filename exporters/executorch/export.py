@@ -101,7 +101,7 @@ def export_executorch(
         )
         (folder / _ADAPTER_NAME).write_bytes(values.astype("<f4").tobytes())
         described = tuple(
-            describe_program(kind, sizes, decoder.classes, layout, delegations[name])
+            describe_program(kind, sizes, decoder, layout, delegations[name])
             for name, (kind, sizes) in wanted.items()
         )
         parity: Parity | None = None
@@ -203,7 +203,7 @@ def _programs_stage(
     backend.quantize_weights(decoder, quantization)
     methods = {}
     for name, (kind, sizes) in wanted.items():
-        inputs = tuple(inputs_of(kind, sizes, decoder.classes, layout.parameters).values())
+        inputs = tuple(inputs_of(kind, sizes, decoder, layout.parameters).values())
         methods[name] = Method(program_module(kind, decoder, layout, sizes), inputs)
     program = lower(methods, backend, quantization)
     delegations = {name: delegation_of(program, name, backend) for name in methods}

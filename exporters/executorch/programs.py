@@ -1,12 +1,13 @@
-"""The programs of a decoder bundle: what one run of a `.pte` method computes."""
+"""The programs of a bundle: what one run of a `.pte` method computes."""
 
 from __future__ import annotations
+
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from exporters.executorch.cross_entropy import loss_slopes, weighted_losses
-from exporters.executorch.decoder import Decoder
 from exporters.executorch.duals import Dual, Duals
 from exporters.executorch.lora_inputs import adapters_of
 from exporters.executorch.lower import PROGRAM_NAME
@@ -17,21 +18,45 @@ from exporters.lora.layout import LoraLayout
 from exporters.manifest import Delegation, Program, ProgramTensor
 
 
-class LossProgram(nn.Module):
-    """Losses of K copies of a decoder that differ in their LoRA."""
+class Model(Protocol):
+    """What programs need of a model: `Decoder` or `Encoder`.
 
-    def __init__(self, model: Decoder, layout: LoraLayout, sizes: Sizes) -> None:
+    Attributes:
+        second_input: the name of the input behind the tokens.
+        head: from the model's output to logits.
+    """
+
+    second_input: str
+    head: Any
+
+    @property
+    def widths(self) -> tuple[int, ...]: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    def frame(self, batch: int, length: int) -> nn.Module: ...
+
+    def second_input_of(self, sizes: Sizes) -> torch.Tensor: ...
+
+    def __call__(self, *inputs: Any) -> Any: ...
+
+
+class LossProgram(nn.Module):
+    """Losses of K copies of a model that differ in their LoRA."""
+
+    def __init__(self, model: Model, layout: LoraLayout, sizes: Sizes) -> None:
         super().__init__()
         self.model = model
         self._layout = layout
-        self._attention = model.attend_over(sizes.batch, sizes.length)
-        self._row_mean = RowMean(model.width, sizes.length)
+        self.frame = model.frame(sizes.batch, sizes.length)
+        self._row_mean = RowMean(*{*model.widths, sizes.length})
         self._spread = Spread(sizes.slots)
 
     def forward(
         self,
         tokens: torch.Tensor,
-        rows: torch.Tensor,
+        second: torch.Tensor,
         targets: torch.Tensor,
         weights: torch.Tensor,
         logit_bias: torch.Tensor,
@@ -39,26 +64,26 @@ class LossProgram(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(losses float32 [K], predictions int64 [P]); inputs as in docs/export.md."""
         slots = Slots(adapters_of(lora, self._layout), self._row_mean, self._spread)
-        states = self.model(slots, self._attention, tokens, rows)
+        states = self.model(slots, self.frame, tokens, second)
         logits = self.model.head(states) + logit_bias
         return weighted_losses(logits, targets, weights)
 
 
 class TangentProgram(nn.Module):
-    """The loss of a decoder and its exact slopes along K directions of its LoRA."""
+    """The loss of a model and its exact slopes along K directions of its LoRA."""
 
-    def __init__(self, model: Decoder, layout: LoraLayout, sizes: Sizes) -> None:
+    def __init__(self, model: Model, layout: LoraLayout, sizes: Sizes) -> None:
         super().__init__()
         self.model = model
         self._layout = layout
-        self._attention = model.attend_over(sizes.batch, sizes.length)
-        self._row_mean = RowMean(model.width, sizes.length)
+        self.frame = model.frame(sizes.batch, sizes.length)
+        self._row_mean = RowMean(*{*model.widths, sizes.length})
         self._spread = Spread(sizes.slots)
 
     def forward(
         self,
         tokens: torch.Tensor,
-        rows: torch.Tensor,
+        second: torch.Tensor,
         targets: torch.Tensor,
         weights: torch.Tensor,
         logit_bias: torch.Tensor,
@@ -67,33 +92,34 @@ class TangentProgram(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(loss float32 [1], slopes float32 [K]); inputs as in docs/export.md."""
         duals = Duals(
-            adapters_of(lora[None], self._layout),
+            adapters_of(lora.view(1, -1), self._layout),
             adapters_of(directions, self._layout),
             self._row_mean,
             self._spread,
         )
-        states: Dual = self.model(duals, self._attention, tokens, rows)
+        states: Dual = self.model(duals, self.frame, tokens, second)
         assert states.tangents is not None, "a layout adapts at least one layer"
         logits = self.model.head(states.value) + logit_bias
         loss, _ = weighted_losses(logits, targets, weights)
-        tangents = self.model.head(states.tangents.permute(1, 0, 2))
-        probabilities = torch.softmax(logits.squeeze(0), dim=-1)
+        by_position = states.tangents.permute(1, 0, 2)
+        tangents = nn.functional.linear(by_position, self.model.head.weight)
+        probabilities = torch.softmax(logits.view(logits.shape[1:]), dim=-1)
         return loss, loss_slopes(probabilities, tangents, targets, weights)
 
 
-def program_module(kind: Kind, model: Decoder, layout: LoraLayout, sizes: Sizes) -> nn.Module:
+def program_module(kind: Kind, model: Model, layout: LoraLayout, sizes: Sizes) -> nn.Module:
     """The module of a program."""
     return {"loss": LossProgram, "tangent": TangentProgram}[kind](model, layout, sizes)
 
 
-def inputs_of(kind: Kind, sizes: Sizes, classes: int, parameters: int) -> dict[str, torch.Tensor]:
-    """Zeros for every input of a program, in order."""
+def inputs_of(kind: Kind, sizes: Sizes, model: Model, parameters: int) -> dict[str, torch.Tensor]:
+    """An example of every input of a program, in order."""
     shared = {
         "tokens": torch.zeros(sizes.batch, sizes.length, dtype=torch.int64),
-        "rows": torch.zeros(sizes.positions, dtype=torch.int64),
+        model.second_input: model.second_input_of(sizes),
         "targets": torch.zeros(sizes.positions, dtype=torch.int64),
         "weights": torch.zeros(sizes.positions),
-        "logit_bias": torch.zeros(classes),
+        "logit_bias": torch.zeros(model.classes),
     }
     if kind == "loss":
         return shared | {"lora": torch.zeros(sizes.slots, parameters)}
@@ -104,7 +130,7 @@ def inputs_of(kind: Kind, sizes: Sizes, classes: int, parameters: int) -> dict[s
 
 
 def outputs_of(kind: Kind, sizes: Sizes) -> dict[str, torch.Tensor]:
-    """Zeros for every output of a program, in order."""
+    """An example of every output of a program, in order."""
     if kind == "loss":
         return {
             "losses": torch.zeros(sizes.slots),
@@ -114,7 +140,7 @@ def outputs_of(kind: Kind, sizes: Sizes) -> dict[str, torch.Tensor]:
 
 
 def describe(
-    kind: Kind, sizes: Sizes, classes: int, layout: LoraLayout, delegation: Delegation
+    kind: Kind, sizes: Sizes, model: Model, layout: LoraLayout, delegation: Delegation
 ) -> Program:
     """A program's entry in the manifest."""
     return Program(
@@ -125,7 +151,7 @@ def describe(
         length=sizes.length,
         positions=sizes.positions,
         slots=sizes.slots,
-        inputs=_tensors(inputs_of(kind, sizes, classes, layout.parameters)),
+        inputs=_tensors(inputs_of(kind, sizes, model, layout.parameters)),
         outputs=_tensors(outputs_of(kind, sizes)),
         delegation=delegation,
     )

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from exporters.executorch import activations
+from exporters.executorch.arithmetic import Activation
 from exporters.executorch.heads import HeadShapes
 from exporters.executorch.lora_inputs import Adapter, Adapters
 from exporters.executorch.rotary import Rotary
@@ -30,7 +32,7 @@ class Slots:
         self._spread = spread
 
     def constant(self, x: torch.Tensor) -> torch.Tensor:
-        return x[None]
+        return x.view(1, *x.shape)
 
     def linear(self, x: torch.Tensor, layer: nn.Linear, place: tuple[int, str]) -> torch.Tensor:
         adapter = self._adapters.get(place)
@@ -60,6 +62,19 @@ class Slots:
         weights = torch.softmax(with_mask(scores, heads, mask), dim=-1)
         return heads.rows(torch.bmm(weights, heads.values(v)))
 
+    def scale(self, x: torch.Tensor, factor: float) -> torch.Tensor:
+        return x * factor
+
+    def layer_norm(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, epsilon: float
+    ) -> torch.Tensor:
+        centred = x - self._row_mean(x)
+        variance = self._row_mean(centred * centred)
+        return centred * torch.rsqrt(variance + epsilon) * weight + bias
+
+    def activation(self, x: torch.Tensor, activation: Activation) -> torch.Tensor:
+        return activations.value(x, activation)
+
     def gate(self, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         return gate * torch.sigmoid(gate) * up
 
@@ -78,6 +93,11 @@ def inner(x: torch.Tensor, adapter: Adapter) -> torch.Tensor:
 
 
 def with_mask(scores: torch.Tensor, heads: HeadShapes, mask: torch.Tensor) -> torch.Tensor:
-    """Scores [any, group · length, length] plus a mask [length, length]."""
-    by_query = scores.view(-1, heads.length, heads.length) + mask
-    return by_query.view(scores.shape)
+    """Scores [copies · matrices, group · length, length] plus a mask.
+
+    Args:
+        mask: [length, length] for all sequences, or [batch, 1, length].
+    """
+    queries = heads.length if mask.dim() == 2 else heads.heads * heads.length
+    of_mask = scores.view(-1, *mask.shape[:-2], queries, heads.length)
+    return (of_mask + mask).view(scores.shape)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from exporters.architecture import architecture_of
 from exporters.executorch.decoder import Decoder
@@ -94,3 +94,47 @@ def adapted(
     loss, slopes, lora = reference.loss(), reference.slopes(some), values_of(peft_model, layout)
     decoder = Decoder(peft_model.unload(), architecture_of(config))
     return Adapted(decoder, layout, lora, sequences, loss, some, slopes)
+
+
+ENCODERS: dict[str, dict[str, Any]] = {
+    "bert": {},
+    "bert-gelu-new": {"model_type": "bert", "hidden_act": "gelu_new"},
+    "roberta": {"pad_token_id": 1},
+    "distilbert": {"dim": 16, "hidden_dim": 24, "n_layers": 2, "n_heads": 2},
+    "albert": {"embedding_size": 8, "num_hidden_layers": 3},
+    "albert-groups": {"model_type": "albert", "num_hidden_layers": 4, "num_hidden_groups": 2},
+}
+
+
+def random_encoder(family: str, classes: int = 3) -> Any:
+    """A random sequence classifier, not adapted yet."""
+    shapes = {
+        "vocab_size": 40,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 32,
+        "initializer_range": 0.3,
+        "num_labels": classes,
+    }
+    fields = dict(ENCODERS[family])
+    model_type = fields.pop("model_type", family)
+    if model_type == "distilbert":
+        for name in (
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+        ):
+            shapes.pop(name)
+    config = AutoConfig.for_model(model_type, **(shapes | fields))
+    config._attn_implementation = "eager"
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = AutoModelForSequenceClassification.from_config(config).eval()
+        for name, values in model.named_parameters():
+            if values.dim() == 1:
+                is_scale = "norm" in name.lower() and name.endswith("weight")
+                torch.nn.init.normal_(values, mean=1.0 if is_scale else 0.0, std=0.2)
+    return model
