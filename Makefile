@@ -1,4 +1,4 @@
-# Every target makes what it needs: the .venv, the installed project and the native runner.
+# Every target makes what it needs: the .venv, the installed project and the native runners.
 
 PYTHON ?= python3
 TORCH_PIP_ARGS ?=
@@ -15,6 +15,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED) $(MINILM)
 	$(BIN)/fwdllm runner build --test
+	$(BIN)/fwdllm runner build --backend executorch --test
 	$(BIN)/python -m pytest
 
 # Needs glslc, libvulkan-dev, spirv-headers and a Vulkan driver, such as Mesa's in software.

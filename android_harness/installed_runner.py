@@ -13,6 +13,7 @@ from android_harness.accelerators import accelerator_of
 from android_harness.content_store import ContentStore
 from android_harness.device_facts import DeviceFacts, read_device_facts
 from android_harness.elf import elf_abi
+from android_harness.engines import Engine, engine_of
 from android_harness.errors import (
     DeviceError,
     DeviceTimeoutError,
@@ -24,6 +25,7 @@ from android_harness.errors import (
     WrongAbiError,
 )
 from android_harness.job import Job, Loss, PrefixPolicy, Task, VocabularyLoss
+from android_harness.placed_bundle import PlacedBundle, place_bundle
 from android_harness.records import Record, parse_records
 from android_harness.runner_build import runner_path
 from android_harness.supervised_command import (
@@ -35,6 +37,7 @@ from android_harness.supervised_command import (
 )
 from android_harness.target import NOT_EXECUTABLE, NOT_FOUND, CommandResult, Target, command_error
 from exporters.durable_files import sha256_of, write_atomically
+from exporters.errors import FwdllmError
 from exporters.lora.combination import Combination
 from exporters.manifest import Bundle
 
@@ -67,8 +70,7 @@ class InstalledRunner:
         device: str | None = None,
         store: ContentStore,
         runner: PurePosixPath,
-        base: PurePosixPath,
-        adapter: PurePosixPath,
+        placed: PlacedBundle,
     ) -> None:
         self.target = target
         self.facts = facts
@@ -77,8 +79,7 @@ class InstalledRunner:
         self.device = device
         self._store = store
         self._runner = runner
-        self._base = base
-        self._adapter = adapter
+        self._placed = placed
 
     def place(self, local: Path) -> str:
         """Puts a file on the device, unless its content is there already; the path there."""
@@ -88,8 +89,18 @@ class InstalledRunner:
         """The path on the device of a value that persists between runs."""
         return str(self.target.workspace / "state" / name)
 
-    def kept_prefix(self, size: int) -> PrefixPolicy:
-        """Keeps up to `size` bytes of the states of frozen layers on the device, for all runs."""
+    @property
+    def engine(self) -> Engine:
+        """What computes there."""
+        return engine_of(self.bundle.manifest.format)
+
+    def kept_prefix(self, size: int) -> PrefixPolicy | None:
+        """Keeps up to `size` bytes of the states of frozen layers on the device, for all runs.
+
+        None where the engine cannot: a program of ExecuTorch always runs all layers.
+        """
+        if self.engine != "ggml":
+            return None
         base = self.bundle.manifest.file("base")
         return PrefixPolicy(
             bytes=size, folder=self.state_path(_PREFIX_FOLDER), model_sha256=base.sha256
@@ -135,9 +146,10 @@ class InstalledRunner:
             if name in ("", ".", "..", _JOB_FILE) or "/" in name:
                 raise ValueError(f"a file beside the job cannot be named {name!r}")
         job = Job(
-            model=str(self._base),
-            adapter=str(self._adapter),
+            model=str(self._placed.model),
+            adapter=str(self._placed.adapter),
             examples=self.place(examples),
+            files={name: str(path) for name, path in self._placed.files.items()},
             lora_values=lora_values,
             updates=tuple(updates),
             lora_values_out=lora_values_out,
@@ -233,14 +245,17 @@ def install_runner(
     runner: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> InstalledRunner:
-    """Puts the runner and the bundle's base and adapter on the device; verified, never twice.
+    """Puts the runner and what it needs of the bundle on the device; verified, never twice.
 
     Args:
-        device: what computes there, such as vulkan or Vulkan0; None: the CPU.
-        runner: the runner binary; None takes the one built for the target's ABI and `device`.
+        device: what computes there, such as vulkan or Vulkan0; None: the CPU, or the backend that
+            a bundle for ExecuTorch was exported for.
+        runner: the runner binary; None takes the one of the bundle's engine that was built for the
+            target's ABI and `device`.
         progress: called with (file name, bytes sent so far, bytes in total).
 
     Raises:
+        FwdllmError: `device` is given for a bundle that has its backend built in.
         RunnerMissingError: no runner was built for the device's ABI.
         WrongAbiError: the runner is for another processor.
         UnsupportedDeviceError: the device does not tell its ABI.
@@ -249,19 +264,8 @@ def install_runner(
     facts = read_device_facts(target)
     if facts.abi is None:
         raise UnsupportedDeviceError("the device does not tell its ABI", device=target.name)
-    accelerator = accelerator_of(device)
-    accelerators = () if accelerator is None else (accelerator,)
     if runner is None:
-        runner = runner_path(facts.abi, accelerators)
-    if not runner.is_file():
-        raise RunnerMissingError(
-            " with ".join([f"there is no runner for {facts.abi}", *accelerators]),
-            device=target.name,
-            remedy="build it with `fwdllm runner build "
-            + " ".join([f"--abi {facts.abi}", *(f"--with {each}" for each in accelerators)])
-            + "`",
-            file=runner,
-        )
+        runner = _built_runner(engine_of(bundle.manifest.format), facts.abi, device, target.name)
     _check_abi(runner, facts, target.name)
 
     store = ContentStore(target)
@@ -283,11 +287,33 @@ def install_runner(
         device=device,
         store=store,
         runner=place(runner, executable=True),
-        base=place(bundle.base),
-        adapter=place(bundle.adapter),
+        placed=place_bundle(bundle, place),
     )
     target.check(["mkdir", "-p", str(target.workspace / "state"), str(target.workspace / "runs")])
     return installed
+
+
+def _built_runner(engine: Engine, abi: str, device: str | None, target: str) -> Path:
+    if engine == "executorch" and device is not None:
+        raise FwdllmError(
+            f"{target}: a bundle for ExecuTorch computes on the backend that it was exported for",
+            remedy="leave --device out, or export the model for another backend",
+        )
+    accelerator = accelerator_of(device)
+    accelerators = () if accelerator is None else (accelerator,)
+    runner = runner_path(abi, accelerators, engine=engine)
+    if not runner.is_file():
+        options = [f"--abi {abi}", *(f"--with {each}" for each in accelerators)]
+        if engine != "ggml":
+            options.insert(0, f"--backend {engine}")
+        what = f"there is no runner for {abi}" + ("" if engine == "ggml" else f" and {engine}")
+        raise RunnerMissingError(
+            " with ".join([what, *accelerators]),
+            device=target,
+            remedy=f"build it with `fwdllm runner build {' '.join(options)}`",
+            file=runner,
+        )
+    return runner
 
 
 def _check_abi(runner: Path, facts: DeviceFacts, device: str) -> None:

@@ -101,7 +101,8 @@ class TimeTask(Probing):
 
     A repetition measures `directions_per_pass` new directions, those of the seeds from
     `first_seed` on, and again as many until it has lasted `minimum_ns`. Under `forward` the first
-    repetition also runs the task's one base pass.
+    repetition also runs the task's one base pass. With `operators` an `operators` record says how
+    long each operator took; that slows small ones down.
     """
 
     kind: Literal["time"] = "time"
@@ -109,6 +110,7 @@ class TimeTask(Probing):
     repetitions: PositiveInt
     minimum_ns: NonNegativeInt = 0
     first_seed: Seed = 1
+    operators: bool = False
 
 
 class EvaluateTask(Part):
@@ -143,12 +145,18 @@ class PrefixPolicy(Part):
 
 
 class Job(Contract):
-    """One run of the native runner.
+    """One run of a native runner.
+
+    `model` is the base model's GGUF file, or the manifest of a bundle for ExecuTorch; then `files`
+    says where the other files are that the manifest names.
 
     LoRA values are `lora_values` (raw little-endian float32 [parameters] in layout order), or the
     adapter's own when None. `updates` are added first, in order, as `Combination.add_to` does:
     θ ← θ + coefficient · direction in float32. Rademacher ones keep every replica bit-identical;
     Gaussian ones agree within 1e-6 only. The result is written to `lora_values_out` when given.
+
+    What ExecuTorch's runner cannot do it refuses: `device`, `memory_bytes`, `prefix` and `refine`.
+    ggml's refuses `operators`.
 
     `device` is the one that computes, by its name (Vulkan0) or by its backend's (vulkan: the first
     of them); None: the CPU.
@@ -162,6 +170,7 @@ class Job(Contract):
     model: str
     adapter: str
     examples: str
+    files: dict[str, str] = Field(default_factory=dict)
     lora_values: str | None = None
     updates: tuple[Combination, ...] = ()
     lora_values_out: str | None = None

@@ -1,4 +1,4 @@
-"""Records: what the native runner reports, one JSON object a line.
+"""Records: what a native runner reports, one JSON object a line.
 
 A stream without its `end` is an incomplete run, never a result.
 """
@@ -27,7 +27,8 @@ class HelloRecord(Part):
     event: Literal["hello"]
     schema_version: Literal[1]
     runner_version: str
-    ggml_version: str
+    engine: str  # what computes: ggml, executorch
+    engine_version: str
     compiler: str
     architecture: str  # of the build: x86_64, aarch64
     features: tuple[str, ...]  # instruction sets the build uses: AVX2, DOTPROD
@@ -39,7 +40,7 @@ class LoadRecord(Part):
     """The model is in memory; `lora_sha256` is the hash of the LoRA values after the updates."""
 
     event: Literal["load"]
-    backend: str  # ggml-cpu, ggml-vulkan
+    backend: str  # ggml-cpu, ggml-vulkan, xnnpack
     device: str = "CPU"
     threads: int
     cpu_mask: str | None  # read back from the kernel when one was asked for
@@ -53,7 +54,7 @@ class LoadRecord(Part):
 class SampleRecord(Part):
     """One timed repetition of a time task: `directions` probes in `passes` forward passes.
 
-    A tangent counts as one pass.
+    A tangent counts as one pass. Of a program of fixed sizes, passes are its runs.
     """
 
     event: Literal["sample"]
@@ -80,6 +81,29 @@ class ProbeRecord(Part):
     slope: float
     loss_plus: float
     loss_minus: float
+
+
+class OperatorTime(Part):
+    """What one operator of a program took over all its calls.
+
+    A `kernel` is an operator of the engine's own, a `delegate` a whole call of the backend, into
+    which the engine does not look; `control` moves values.
+    """
+
+    program: str
+    place: Literal["kernel", "delegate", "control"]
+    name: str
+    calls: int
+    wall_ns: int
+
+
+class OperatorsRecord(Part):
+    """How long operators took while a time task measured `directions`, warm-up not counted."""
+
+    event: Literal["operators"]
+    task: int
+    directions: int
+    operators: tuple[OperatorTime, ...]
 
 
 class AlongRecord(Part):
@@ -158,6 +182,7 @@ Record = (
     | LoadRecord
     | SampleRecord
     | ProbeRecord
+    | OperatorsRecord
     | AlongRecord
     | EvaluationRecord
     | MemoryRecord

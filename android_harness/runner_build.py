@@ -1,9 +1,7 @@
-"""Builds the native runner from the C++ sources beside this file.
+"""Builds the native runners from the C++ sources beside this file.
 
-The runner links ggml, whose sources come from the source distribution of the llama-cpp-python
-release that this project pins, so that the runner and llama.cpp's Python binding compute alike.
-pip fetches the distribution once; its hash is checked and what is needed of it is kept in the
-cache. Built runners are kept by the hash of everything that decides what they are.
+There is one runner for each engine (`engines.py`). Built runners are kept by the hash of everything
+that decides what they are.
 """
 
 from __future__ import annotations
@@ -13,43 +11,28 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
-import sys
-import tarfile
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from android_harness.accelerators import Accelerator, RunnerBuildError, cmake_arguments
+from android_harness.build_process import OutputFunction, run_tool
 from android_harness.cache_root import cache_root
+from android_harness.engines import Engine, program_of
+from android_harness.executorch_libraries import executorch_arguments
+from android_harness.llama_cpp_sources import (
+    SDIST_REQUIREMENT,
+    SDIST_SHA256,
+    llama_cpp_sources,
+)
 from exporters.durable_files import sha256_of
 
 RUNNER_SOURCES = Path(__file__).parent / "runner"
 
-SDIST_REQUIREMENT = "llama-cpp-python==0.3.36"
-SDIST_NAME = "llama_cpp_python-0.3.36.tar.gz"
-SDIST_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
-# What the runner needs of it: ggml with the backends that it may have, and a JSON parser.
-_SDIST_PARTS = (
-    "LICENSE",
-    "ggml/CMakeLists.txt",
-    "ggml/cmake/",
-    "ggml/include/",
-    "ggml/src/ggml-cpu/",
-    "ggml/src/ggml-hexagon/",
-    "ggml/src/ggml-opencl/",
-    "ggml/src/ggml-vulkan/",
-    "vendor/nlohmann/",
-)
-_SDIST_SOURCE_FOLDER = "ggml/src/"  # its files, without the folders of the other backends
-
 # The feature level of phones since about 2018; ggml's integer dot products need dotprod.
 _ARM_FEATURE_LEVEL = "armv8.2-a+dotprod+fp16"
 _ANDROID_PLATFORM = "android-28"
-
-OutputFunction = Callable[[str], None]
 
 
 def host_abi() -> str:
@@ -69,29 +52,34 @@ def host_abi() -> str:
     )
 
 
-def runner_path(abi: str, accelerators: Sequence[Accelerator] = ()) -> Path:
-    """Where `build_runner` puts the runner for `abi`, built or not."""
+def runner_path(
+    abi: str, accelerators: Sequence[Accelerator] = (), *, engine: Engine = "ggml"
+) -> Path:
+    """Where `build_runner` puts the engine's runner for `abi`, built or not."""
     what = [SDIST_SHA256, abi, _instruction_set(abi), *sorted(accelerators)]
+    if engine == "executorch" and abi == host_abi():
+        what += executorch_arguments(android=False)
     digest = hashlib.sha256("\n".join([*what, ""]).encode())
-    for path in _source_files():
+    for path in _source_files(engine):
         digest.update(f"{path.relative_to(RUNNER_SOURCES)} {sha256_of(path)}\n".encode())
     name = "-".join([abi, *sorted(accelerators), digest.hexdigest()[:16]])
-    return cache_root() / "runner" / name / "fwdllm-runner"
+    return cache_root() / "runner" / name / program_of(engine)
 
 
 def build_runner(
     abi: str | None = None,
     accelerators: Sequence[Accelerator] = (),
     *,
+    engine: Engine = "ggml",
     on_output: OutputFunction | None = None,
 ) -> Path:
-    """Builds the runner for `abi` (this machine's when None) and returns its path.
+    """Builds the engine's runner for `abi` (this machine's when None) and returns its path.
 
     Does nothing when this very runner is already built, and fetches nothing when the sources are
     in the cache. Several processes may ask at once; one builds, the others wait.
 
     Args:
-        accelerators: what it computes on beside the CPU.
+        accelerators: what ggml computes on beside the CPU.
         on_output: called with each line that pip, CMake and the compiler print.
 
     Raises:
@@ -99,96 +87,57 @@ def build_runner(
             build.
     """
     abi = abi or host_abi()
-    runner = runner_path(abi, accelerators)
+    if accelerators and engine != "ggml":
+        raise RunnerBuildError(
+            f"a runner with {engine} has no accelerators of its own",
+            remedy="export the bundle for the accelerator's backend instead",
+        )
+    runner = runner_path(abi, accelerators, engine=engine)
     if runner.is_file():
         return runner
     with _only_builder(on_output):
         if not runner.is_file():
-            folder = _configure(abi, accelerators, on_output, tests=False)
-            _build(folder, on_output, target="fwdllm-runner")
-            if runner_path(abi, accelerators) != runner:
+            folder = _configure(engine, abi, accelerators, on_output, tests=False)
+            _build(folder, on_output, target=program_of(engine))
+            if runner_path(abi, accelerators, engine=engine) != runner:
                 raise RunnerBuildError(
                     "the runner's sources changed while they were compiled",
                     remedy="build again",
                     file=RUNNER_SOURCES,
                 )
-            _install(folder / "bin" / "fwdllm-runner", runner)
+            _install(folder / "bin" / program_of(engine), runner)
     return runner
 
 
-def run_runner_tests(*, on_output: OutputFunction | None = None) -> None:
+def run_runner_tests(*, engine: Engine = "ggml", on_output: OutputFunction | None = None) -> None:
     """Builds the runner's own tests for this machine and runs them with ctest.
 
     Raises:
         RunnerBuildError: they do not build, or a test fails.
     """
     with _only_builder(on_output):
-        folder = _configure(host_abi(), (), on_output, tests=True)
+        folder = _configure(engine, host_abi(), (), on_output, tests=True)
         _build(folder, on_output, target="all")
-        _run(["ctest", "--test-dir", str(folder), "--output-on-failure"], on_output)
+        run_tool(["ctest", "--test-dir", str(folder), "--output-on-failure"], on_output)
 
 
 def build_products(*, on_output: OutputFunction | None = None) -> Path:
-    """Builds tests/products.cpp for this machine, what a pass costs at the least; its path.
+    """Builds tests/ggml/products.cpp here, what a pass of ggml costs at the least; its path.
 
     Raises:
         RunnerBuildError: it does not build.
     """
     with _only_builder(on_output):
-        folder = _configure(host_abi(), (), on_output, tests=True)
+        folder = _configure("ggml", host_abi(), (), on_output, tests=True)
         _build(folder, on_output, target="products")
     return folder / "bin" / "products"
 
 
-# Sources ------------------------------------------------------------------------------------
-
-
-def _source_files() -> list[Path]:
-    files = (RUNNER_SOURCES / "src").iterdir()
-    return [RUNNER_SOURCES / "CMakeLists.txt", *sorted(file for file in files if file.is_file())]
-
-
-def _llama_cpp_sources(on_output: OutputFunction | None) -> Path:
-    """The llama.cpp tree, extracted from the source distribution; fetched when not in the cache."""
-    parts = hashlib.sha256("\n".join([SDIST_SHA256, *_SDIST_PARTS]).encode())
-    folder = cache_root() / "llama.cpp" / parts.hexdigest()[:16]
-    if folder.is_dir():
-        return folder
-    sdist = _sdist(on_output)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        root = SDIST_NAME.removesuffix(".tar.gz") + "/vendor/llama.cpp/"
-        with tarfile.open(sdist) as archive:
-            for member in archive:
-                if _is_needed(member.name.removeprefix(root)) and member.name.startswith(root):
-                    archive.extract(member, temporary, filter="data")
-        (Path(temporary) / root).rename(folder)
-    return folder
-
-
-def _is_needed(name: str) -> bool:
-    if name.startswith(_SDIST_PARTS):
-        return True
-    return name.startswith(_SDIST_SOURCE_FOLDER) and "/" not in name[len(_SDIST_SOURCE_FOLDER) :]
-
-
-def _sdist(on_output: OutputFunction | None) -> Path:
-    sdist = cache_root() / "sdist" / SDIST_NAME
-    if sdist.is_file() and sha256_of(sdist) == SDIST_SHA256:
-        return sdist
-    sdist.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=sdist.parent) as temporary:
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
-        _run([*pip, "--dest", temporary, SDIST_REQUIREMENT], on_output)
-        fetched = Path(temporary) / SDIST_NAME
-        if not fetched.is_file() or sha256_of(fetched) != SDIST_SHA256:
-            raise RunnerBuildError(
-                f"pip fetched something else than the {SDIST_REQUIREMENT} this version expects",
-                remedy="check which package index pip uses",
-                file=fetched,
-            )
-        fetched.replace(sdist)
-    return sdist
+def _source_files(engine: Engine) -> list[Path]:
+    """What the engine's runner is built of; other engines' sources do not change it."""
+    folders = [RUNNER_SOURCES / "src" / name for name in ("common", engine)]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return [RUNNER_SOURCES / "CMakeLists.txt", *sorted(files)]
 
 
 # Compiling ----------------------------------------------------------------------------------
@@ -207,13 +156,13 @@ def _instruction_set(abi: str) -> str:
 def _toolchain(abi: str) -> list[str]:
     """CMake's arguments that choose the compiler and the instruction set."""
     if abi == host_abi():
-        return ["-DGGML_NATIVE=ON"]
+        return ["-DFWDLLM_MARCH=native"]
     if abi != "arm64-v8a":
         raise RunnerBuildError(
             f"no way is known to build a runner for {abi} on {host_abi()}",
             remedy="build it on such a machine, or choose arm64-v8a",
         )
-    arguments = ["-DGGML_NATIVE=OFF", f"-DGGML_CPU_ARM_ARCH={_ARM_FEATURE_LEVEL}"]
+    arguments = [f"-DFWDLLM_MARCH={_ARM_FEATURE_LEVEL}"]
     if ndk := os.environ.get("ANDROID_NDK_ROOT"):
         toolchain = Path(ndk) / "build" / "cmake" / "android.toolchain.cmake"
         if not toolchain.is_file():
@@ -244,7 +193,22 @@ def _toolchain(abi: str) -> list[str]:
     )
 
 
+def _engine_arguments(engine: Engine, abi: str, accelerators: Sequence[Accelerator]) -> list[str]:
+    """CMake's arguments that choose the engine and what it needs."""
+    android = abi != host_abi()
+    if engine == "executorch":
+        return ["-DFWDLLM_ENGINE=executorch", *executorch_arguments(android=android)]
+    if accelerators and android and "ANDROID_NDK_ROOT" not in os.environ:
+        raise RunnerBuildError(
+            "a runner with accelerators needs Android's own libraries",
+            remedy="set ANDROID_NDK_ROOT to an Android NDK",
+        )
+    chosen = cmake_arguments(sorted(accelerators), android=android)
+    return ["-DFWDLLM_ENGINE=ggml", f"-DGGML_SOURCE={SDIST_REQUIREMENT}", *chosen]
+
+
 def _configure(
+    engine: Engine,
     abi: str,
     accelerators: Sequence[Accelerator],
     on_output: OutputFunction | None,
@@ -252,33 +216,26 @@ def _configure(
     tests: bool,
 ) -> Path:
     """Runs CMake; returns the build folder, which later builds of changed sources reuse."""
-    toolchain = _toolchain(abi)
-    if accelerators and abi != host_abi() and "ANDROID_NDK_ROOT" not in os.environ:
-        raise RunnerBuildError(
-            "a runner with accelerators needs Android's own libraries",
-            remedy="set ANDROID_NDK_ROOT to an Android NDK",
-        )
-    toolchain += cmake_arguments(sorted(accelerators), android=abi != host_abi())
+    chosen = [*_engine_arguments(engine, abi, accelerators), *_toolchain(abi)]
     if shutil.which("cmake") is None:
-        raise RunnerBuildError(
-            "cmake is not installed", remedy="install cmake and a C++17 compiler"
-        )
-    llama_cpp = _llama_cpp_sources(on_output)
+        raise RunnerBuildError("cmake is not installed", remedy="install cmake and a C++ compiler")
+    llama_cpp = llama_cpp_sources(on_output)
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    arguments = [*generator, f"-DLLAMA_CPP_DIR={llama_cpp}", "-DCMAKE_BUILD_TYPE=Release"]
-    arguments += [f"-DGGML_SOURCE={SDIST_REQUIREMENT}", *toolchain]
+    arguments = [*generator, f"-DLLAMA_CPP_DIR={llama_cpp}", "-DCMAKE_BUILD_TYPE=Release", *chosen]
     # CMake keeps a build folder to one source folder, compiler and set of instructions.
     key = "\n".join([str(RUNNER_SOURCES), _instruction_set(abi), *arguments])
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     folder = cache_root() / "runner-build" / f"{abi}-{digest}"
     testing = f"-DBUILD_TESTING={'ON' if tests else 'OFF'}"
-    _run(["cmake", "-S", str(RUNNER_SOURCES), "-B", str(folder), *arguments, testing], on_output)
+    run_tool(
+        ["cmake", "-S", str(RUNNER_SOURCES), "-B", str(folder), *arguments, testing], on_output
+    )
     return folder
 
 
 def _build(folder: Path, on_output: OutputFunction | None, *, target: str) -> None:
     jobs = str(os.cpu_count() or 1)
-    _run(["cmake", "--build", str(folder), "--parallel", jobs, "--target", target], on_output)
+    run_tool(["cmake", "--build", str(folder), "--parallel", jobs, "--target", target], on_output)
 
 
 def _install(built: Path, runner: Path) -> None:
@@ -291,9 +248,6 @@ def _install(built: Path, runner: Path) -> None:
         os.fsync(temporary.fileno())
     Path(temporary.name).chmod(0o755)
     Path(temporary.name).replace(runner)
-
-
-# Processes ----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -309,31 +263,3 @@ def _only_builder(on_output: OutputFunction | None) -> Iterator[None]:
                 on_output("waiting for another process that builds the runner")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _run(command: Sequence[str], on_output: OutputFunction | None) -> None:
-    """Runs a tool, passing on each line it prints."""
-    tail: deque[str] = deque(maxlen=20)
-    try:
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                tail.append(line.rstrip("\n"))
-                if on_output is not None:
-                    on_output(line.rstrip("\n"))
-    except OSError as error:
-        raise RunnerBuildError(
-            f"cannot run {command[0]}: {error.strerror}", remedy=f"install {command[0]}"
-        ) from error
-    if process.returncode != 0:
-        raise RunnerBuildError(
-            f"{' '.join(command)} failed with exit code {process.returncode}:\n" + "\n".join(tail),
-            remedy="read the output above; `fwdllm doctor` names missing tools",
-        )

@@ -10,7 +10,7 @@ from pathlib import Path
 from device_bench.cost_model import CostFit, fit_cost_model
 from device_bench.errors import SamplesError
 from device_bench.plan import Arm
-from device_bench.profile import ArmSummary, BackendProfile, Interval, Profile
+from device_bench.profile import ArmSummary, BackendProfile, Comparison, Interval, Profile
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
 from device_bench.slopes import SLOPES_NAME, SlopeComparison
@@ -18,7 +18,7 @@ from device_bench.statistics import summarise
 from device_bench.verdict import LIFETIME, Evidence, judge
 
 
-def fit_profile(samples_folder: Path, *, now: datetime) -> Profile:
+def fit_profile(samples_folder: Path, *, now: datetime, beside: Sequence[Path] = ()) -> Profile:
     """Fits the profile of the one device that the folder's sweep measured.
 
     An interrupted sweep gives a profile of what it measured, which says that it is incomplete.
@@ -27,11 +27,34 @@ def fit_profile(samples_folder: Path, *, now: datetime) -> Profile:
     Args:
         samples_folder: what `run_sweep` wrote.
         now: time-zone aware; samples that have expired by then make the profile suspect.
+        beside: samples of other bundles on the same device, to be shown side by side.
 
     Raises:
         ContractError: the folder's sweep.json is missing, or it or slopes.json is malformed.
-        SamplesError: a line of the samples is damaged, or there are none.
+        SamplesError: a line of the samples is damaged, there are none, or those beside are of
+            another device.
     """
+    fitted = _fitted(samples_folder, now)
+    others = [_fitted(folder, now) for folder in beside]
+    for folder, other in zip(beside, others, strict=True):
+        if other.target != fitted.target:
+            raise SamplesError(
+                f"these are samples of {other.target}, not of {fitted.target}",
+                remedy="make a profile for each device",
+                file=folder,
+            )
+    comparisons = (
+        Comparison(
+            bundle_sha256=other.bundle_sha256,
+            runner_sha256=other.runner_sha256,
+            backends=other.backends,
+        )
+        for other in others
+    )
+    return fitted.model_copy(update={"beside": tuple(comparisons)})
+
+
+def _fitted(samples_folder: Path, now: datetime) -> Profile:
     sweep = Sweep.read(samples_folder / SWEEP_NAME)
     measurements = read_measurements(samples_folder / SAMPLES_NAME)
     if not measurements:

@@ -145,8 +145,20 @@ class BackendProfile(Part):
         return next((error for error in self.slope_errors if error.estimator == estimator), None)
 
 
+class Comparison(Part):
+    """What another bundle of the same model reaches on the same device."""
+
+    bundle_sha256: str
+    runner_sha256: str
+    backends: tuple[BackendProfile, ...]
+
+
 class Profile(Contract):
-    """The capability profile of one device for one bundle."""
+    """The capability profile of one device for one bundle.
+
+    `beside` holds what other bundles of the model reach there, such as a .gguf beside a .pte: to
+    be looked at side by side, never allocated, since a run computes with one bundle.
+    """
 
     word: ClassVar[str] = "capability profile"
 
@@ -157,6 +169,13 @@ class Profile(Contract):
     runner_sha256: str
     measured_at: AwareDatetime
     expires_at: AwareDatetime
+    beside: tuple[Comparison, ...] = ()
+
+    @property
+    def shown_backends(self) -> tuple[BackendProfile, ...]:
+        """The bundle's backends, then those beside them."""
+        others = (backend for each in self.beside for backend in each.backends)
+        return (*self.backends, *others)
 
     def expired(self, now: datetime) -> bool:
         return now > self.expires_at

@@ -7,7 +7,8 @@ A SAMPLES folder holds
 * `samples.jsonl`: one `Measurement` a line, appended as soon as its job ends;
 * `samples.parquet`: the same as a table with a row per sample (`samples_table`);
 * `slopes.json` and `slope-examples.jsonl`: slopes beside exact ones (`slopes.py`), where the
-  bundle has exact ones.
+  bundle has exact ones;
+* `operators.parquet`: how long each operator took (`operators.py`), where that was asked for.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ from android_harness.job import PrefixPolicy, TimeTask
 from android_harness.records import HelloRecord, Record
 from device_bench.errors import SweepMismatchError, SweepSettingsError
 from device_bench.examples import RandomExamples
+from device_bench.operators import OPERATORS_NAME, measure_operators, refuse_without_operators
 from device_bench.plan import Arm, LossPositions, SweepPlan, arms_of, sweep_plan
+from device_bench.program_sizes import refuse_arms_without_program
 from device_bench.provenance import Sweep
 from device_bench.samples import (
     EXAMPLES_NAME,
@@ -28,7 +30,6 @@ from device_bench.slopes import SLOPES_NAME, measure_slopes
 from exporters.durable_files import replaced_atomically
 from exporters.lora.request import layers_text
 from exporters.lora.support import Support
-from exporters.manifest import Architecture
 
 __all__ = ["Arm", "arms_of", "run_sweep"]
 
@@ -49,6 +50,7 @@ def run_sweep(
     epsilon: float = 1e-3,
     seed: int = 0,
     loss_positions: LossPositions = "last",
+    profile_operators: bool = False,
     timeout_s: float | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Sweep:
@@ -67,6 +69,7 @@ def run_sweep(
         minimum_ms: how long a repetition lasts at least; it then holds several probes.
         epsilon: step of the probes; it does not change their cost.
         seed: of the order and of the token sequences.
+        profile_operators: also time operators one by one, into operators.parquet.
         timeout_s: limit for each job.
         on_progress: called with (what is measured next, jobs done, jobs in all).
 
@@ -94,6 +97,10 @@ def run_sweep(
             file=out_folder,
         )
     _refuse_layers_without_lora(plan.arms, installed.bundle.manifest.lora.layers)
+    programs = installed.bundle.manifest.programs
+    refuse_arms_without_program(plan.arms, programs)
+    if profile_operators:
+        refuse_without_operators(installed)
     report = on_progress or (lambda text, done, total: None)
     examples = RandomExamples(plan.arms, installed.bundle.manifest.architecture)
     sweep = _begin_or_resume(installed, plan, out_folder / SWEEP_NAME)
@@ -127,7 +134,7 @@ def run_sweep(
             tasks=[_timing(plan, arm, examples.lines_of(arm))],
             threads=plan.threads,
             cpu_mask=plan.cpu_mask,
-            prefix=_prefix(arm, installed.bundle.manifest.architecture),
+            prefix=_prefix(arm, installed),
             timeout_s=timeout_s,
         )
         measurement = Measurement.from_records(
@@ -143,6 +150,17 @@ def run_sweep(
         finished.add(slot)
         sweep = _with_hello(sweep, records, out_folder / SWEEP_NAME)
 
+    if profile_operators and not (out_folder / OPERATORS_NAME).exists():
+        measure_operators(
+            installed,
+            [(arm, _timing(plan, arm, examples.lines_of(arm))) for arm in plan.arms],
+            out_folder,
+            examples=examples_path,
+            threads=plan.threads,
+            cpu_mask=plan.cpu_mask,
+            timeout_s=timeout_s,
+            on_arm=lambda arm: report(f"operators: {arm.label}", len(finished), len(sweep.order)),
+        )
     report("done", len(finished), len(sweep.order))
     measurements = read_measurements(samples_path)
     with replaced_atomically(out_folder / TABLE_NAME) as temporary:
@@ -175,11 +193,15 @@ def _timing(plan: SweepPlan, arm: Arm, lines: tuple[int, ...]) -> TimeTask:
     )
 
 
-def _prefix(arm: Arm, architecture: Architecture) -> PrefixPolicy | None:
-    """Room for what the layers below the arm's range compute of its whole batch."""
-    if arm.layers is None:
+def _prefix(arm: Arm, installed: InstalledRunner) -> PrefixPolicy | None:
+    """Room for what the layers below the arm's range compute of its whole batch.
+
+    None where nothing can be kept: a program of ExecuTorch runs all layers, whichever move.
+    """
+    if arm.layers is None or installed.engine != "ggml":
         return None
-    return PrefixPolicy(bytes=arm.batch * arm.tokens * architecture.hidden_size * _FLOAT16_BYTES)
+    hidden_size = installed.bundle.manifest.architecture.hidden_size
+    return PrefixPolicy(bytes=arm.batch * arm.tokens * hidden_size * _FLOAT16_BYTES)
 
 
 def _begin_or_resume(installed: InstalledRunner, plan: SweepPlan, path: Path) -> Sweep:

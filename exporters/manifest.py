@@ -14,8 +14,10 @@ from exporters.lora.combination import Seed
 from exporters.lora.layout import LoraLayout
 
 MANIFEST_NAME = "manifest.json"
-Quantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_k_m"]
-QUANTIZATIONS: tuple[Quantization, ...] = ("f32", "f16", "q8_0", "q4_0", "q4_k_m")
+# Of the base weights: f32 in any bundle, then those of GGUF, then those of ExecuTorch.
+Quantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_k_m", "int8", "8da4w"]
+GgufQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_k_m"]
+QUANTIZATIONS: tuple[GgufQuantization, ...] = ("f32", "f16", "q8_0", "q4_0", "q4_k_m")
 
 
 class Architecture(Part):
@@ -37,11 +39,15 @@ class Architecture(Part):
     attention_bias: bool
 
 
+# library: what a backend needs on the device beside the programs.
+FileRole = Literal["base", "adapter", "tokenizer", "program", "library"]
+
+
 class BundleFile(Part):
     """A file of the bundle, by its name relative to the manifest."""
 
     name: str
-    role: Literal["base", "adapter", "tokenizer"]
+    role: FileRole
     bytes: int
     sha256: str
 
@@ -71,9 +77,10 @@ class Parity(Part):
     """How far the artifact's numbers are from the PyTorch model's, measured at export.
 
     Losses are mean nats per predicted token over `sequences` × `tokens` random tokens.
-    `slope_cosine` compares the artifact's central differences at `epsilon` with the exact
-    directional derivatives of the PyTorch model over `directions` Rademacher directions. Those
-    derivatives are kept in `reference`, so that a device can be compared with them too.
+    `slope_cosine` and `slope_error` compare the artifact's slopes with the exact directional
+    derivatives of the PyTorch model over `directions` Rademacher directions: its tangents, or,
+    with an `epsilon`, its central differences. Those derivatives are kept in `reference`, so that
+    a device can be compared with them too.
     """
 
     engine: str  # what evaluated the artifact, e.g. "llama-cpp-python 0.3.36"
@@ -83,37 +90,88 @@ class Parity(Part):
     artifact_loss: float
     relative_loss_difference: float
     directions: int
-    epsilon: float
+    epsilon: float | None
     slope_cosine: float | None  # None when no direction was asked for
+    slope_error: float | None = None  # |difference| / |exact slopes|; None in older bundles too
     reference: SlopeReference | None = None  # None without directions, and in older bundles
 
 
 class TensorTypes(Part):
-    """How many tensors of each GGUF type the base has for one class of tensors."""
+    """How many tensors of each type the base has for one class of tensors."""
 
     tensor_class: Literal["embedding", "attention", "feed_forward", "norm", "bias", "output"]
     types: dict[str, int]
 
 
+class ProgramTensor(Part):
+    """An input or output of a program."""
+
+    name: str
+    dtype: Literal["float32", "int64"]
+    shape: tuple[int, ...]
+
+
+class Delegation(Part):
+    """Which operations of a program the backend computes; counts of graph nodes."""
+
+    backend: str
+    delegated: int
+    subgraphs: int
+    portable: dict[str, int]  # left to ExecuTorch's portable kernels, by operation
+
+
+class Program(Part):
+    """One method of an ExecuTorch program: a computation of fixed sizes.
+
+    A `loss` program computes the losses of `slots` copies of the model that differ in their LoRA,
+    a `tangent` program the loss and its exact slopes along `slots` directions. Both sum weighted
+    losses of at most `positions` positions over `batch` sequences of `length` tokens, so that a
+    batch of any size runs in parts.
+    """
+
+    file: str
+    method: str
+    kind: Literal["loss", "tangent"]
+    batch: int = Field(gt=0)
+    length: int = Field(gt=0)
+    positions: int = Field(gt=0)
+    slots: int = Field(gt=0)
+    inputs: tuple[ProgramTensor, ...]
+    outputs: tuple[ProgramTensor, ...]
+    delegation: Delegation
+
+
 class Manifest(Contract):
-    """The description of a bundle."""
+    """The description of a bundle.
+
+    A bundle of format `gguf` has its model in one file; one of format `executorch` has `programs`
+    for a `backend`, all of which read their weights from the `base` file.
+    """
 
     word: ClassVar[str] = "bundle manifest"
 
     source: str  # the MODEL argument of the export
-    format: Literal["gguf"]
+    format: Literal["gguf", "executorch"]
     quantization: Quantization
     architecture: Architecture
     tensor_types: tuple[TensorTypes, ...]
     lora: LoraLayout
     files: tuple[BundleFile, ...]
     tokenizer_kind: Literal["sentencepiece", "bpe"]
-    parity: Parity | None  # None when the export was told to skip it
+    parity: Parity | None  # None when nothing here can run the artifact
     versions: dict[str, str]  # package -> version of everything that made the bundle
     created: str  # ISO 8601, UTC
+    backend: str | None = None
+    programs: tuple[Program, ...] = ()
 
     def file(self, role: str) -> BundleFile:
         return next(file for file in self.files if file.role == role)
+
+    @model_validator(mode="after")
+    def _programs_are_executorch(self) -> Manifest:
+        if (self.format == "executorch") != bool(self.programs and self.backend):
+            raise ValueError(f"a bundle of format {self.format} with {len(self.programs)} programs")
+        return self
 
 
 class Bundle:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from android_harness.runner_build import build_runner
+from tests.twin_bundles import TwinBundles, make_twins
 
 # The same examples in every run, so that a change is judged by what it changed;
 # `pytest --hypothesis-profile=default` draws new ones.
@@ -21,6 +22,18 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 def runner_binary() -> Path:
     """The native runner for this machine, built once per change of its sources."""
     return build_runner()
+
+
+@pytest.fixture(scope="session")
+def executorch_runner_binary() -> Path:
+    """The runner for ExecuTorch's programs, likewise."""
+    return build_runner(engine="executorch")
+
+
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> TwinBundles:
+    """One random model as a GGUF bundle and as one for ExecuTorch."""
+    return make_twins(tmp_path_factory.mktemp("twins"))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +23,7 @@ from android_harness.records import EvaluationRecord
 from exporters.gguf.adapter import read_adapter_values
 from exporters.gguf.llama_engine import LlamaEngine
 from exporters.manifest import Bundle
+from tests.command_line import fwdllm, trusted
 from tests.exporters.models import random_llama
 from toolkit.cli.app import app
 from toolkit.demo.corpus import labelled
@@ -31,13 +31,6 @@ from toolkit.protocol.exact import values_sha256
 from toolkit.training.replay import replay
 
 ROUNDS, PROBES = 3, 12
-
-
-def fwdllm(*arguments: object) -> Any:
-    """Runs a command that must succeed; its JSON document."""
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 @dataclass(frozen=True)
@@ -85,15 +78,6 @@ def job(tmp_path_factory: pytest.TempPathFactory, runner_binary: Path) -> Iterat
             "--max-tokens", 24, "--evaluate-every", 1, "--out", folder / "run",
         )  # fmt: skip
         yield Job(folder, phone.target)
-
-
-def trusted(profile: Path) -> Path:
-    """The profile as a quiet machine would have it: how busy this one is decides no test."""
-    content = json.loads(profile.read_text())
-    for backend in content["backends"]:
-        backend["verdict"], backend["reasons"] = "valid", []
-    profile.write_text(json.dumps(content))
-    return profile
 
 
 def test_every_device_answered_every_round(job: Job) -> None:

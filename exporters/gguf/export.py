@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import gguf
 import numpy as np
@@ -15,17 +14,11 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from exporters.architecture import GGUF_ARCHITECTURES
-from exporters.durable_files import folder_replaced_atomically, sha256_of
-from exporters.errors import ContractError, ExportError
+from exporters.bundle_folder import describe, refuse_foreign_folder
+from exporters.durable_files import folder_replaced_atomically
 from exporters.gguf.adapter import write_adapter
 from exporters.gguf.metadata import write_metadata
-from exporters.gguf.parity import (
-    EPSILONS,
-    Reference,
-    measure_parity,
-    measure_reference,
-    random_sequences,
-)
+from exporters.gguf.parity import EPSILONS, measure_parity
 from exporters.gguf.quantize import quantize
 from exporters.gguf.tensor_types import tensor_types_of
 from exporters.gguf.vocabulary import Vocabulary, vocabulary_of
@@ -34,15 +27,9 @@ from exporters.lora.attach import attach_fresh, attach_saved, layout_of, values_
 from exporters.lora.layout import LoraLayout
 from exporters.lora.peft_adapter import PeftAdapter, read_peft_adapter
 from exporters.lora.request import LoraRequest
-from exporters.manifest import (
-    MANIFEST_NAME,
-    Bundle,
-    BundleFile,
-    Manifest,
-    Parity,
-    Quantization,
-)
+from exporters.manifest import MANIFEST_NAME, Bundle, GgufQuantization, Manifest, Parity
 from exporters.model_source import ModelSource, find_model
+from exporters.parity_reference import Reference, measure_reference, random_sequences
 from exporters.tokenizer import save_tokenizer
 from exporters.torch_reference import TorchReference
 
@@ -60,7 +47,7 @@ def export_gguf(
     model: str,
     out: Path,
     *,
-    quantization: Quantization = "q4_0",
+    quantization: GgufQuantization = "q4_0",
     lora: LoraRequest,
     seed: int = 0,
     parity_directions: int = 8,
@@ -81,7 +68,7 @@ def export_gguf(
         ExportError: anything else that keeps the bundle from being made.
     """
     report = on_progress or (lambda stage, done, total: None)
-    _refuse_foreign_folder(out)
+    refuse_foreign_folder(out)
     source = find_model(model)
     saved = None
     if lora.peft_folder is not None:
@@ -121,7 +108,7 @@ def _torch_stage(
     source: ModelSource,
     vocabulary: Vocabulary,
     path: Path,
-    quantization: Quantization,
+    quantization: GgufQuantization,
     lora: LoraRequest,
     saved: PeftAdapter | None,
     seed: int,
@@ -157,7 +144,8 @@ def _torch_stage(
         peft_model = attach_fresh(model, lora, seed)
         layout = layout_of(peft_model, lora.alpha)
         values = values_of(peft_model, layout)
-    sequences = random_sequences(source.architecture, seed)
+    architecture = source.architecture
+    sequences = random_sequences(architecture.vocabulary_size, architecture.context_length, seed)
     reference = measure_reference(
         TorchReference(peft_model, layout, sequences),
         sequences,
@@ -173,15 +161,15 @@ def _write_manifest(
     folder: Path,
     source: ModelSource,
     vocabulary: Vocabulary,
-    quantization: Quantization,
+    quantization: GgufQuantization,
     layout: LoraLayout,
     tokenizer: PreTrainedTokenizerFast,
     parity: Parity,
 ) -> None:
     files = [
-        _describe(folder, folder / _BASE_NAME, "base"),
-        _describe(folder, folder / _ADAPTER_NAME, "adapter"),
-        *(_describe(folder, path, "tokenizer") for path in save_tokenizer(tokenizer, folder)),
+        describe(folder, folder / _BASE_NAME, "base"),
+        describe(folder, folder / _ADAPTER_NAME, "adapter"),
+        *(describe(folder, path, "tokenizer") for path in save_tokenizer(tokenizer, folder)),
     ]
     Manifest(
         source=source.name,
@@ -196,39 +184,3 @@ def _write_manifest(
         versions={name: version(name) for name in _MAKERS},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     ).write(folder / MANIFEST_NAME)
-
-
-def _describe(
-    folder: Path, path: Path, role: Literal["base", "adapter", "tokenizer"]
-) -> BundleFile:
-    return BundleFile(
-        name=path.relative_to(folder).as_posix(),
-        role=role,
-        bytes=path.stat().st_size,
-        sha256=sha256_of(path),
-    )
-
-
-def _refuse_foreign_folder(out: Path) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise ExportError("a file is in the way of the bundle", file=out)
-    if any(out.iterdir()) and not _is_bundle(out):
-        raise ExportError(
-            "this folder holds something other than a bundle",
-            remedy="choose a new folder for the bundle",
-            file=out,
-        )
-
-
-def _is_bundle(folder: Path) -> bool:
-    """Whether the folder holds a bundle's files and nothing else."""
-    try:
-        manifest = Manifest.read(folder / MANIFEST_NAME)
-    except ContractError:
-        return False
-    known = {MANIFEST_NAME, *(file.name for file in manifest.files)}
-    return known >= {
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    }

@@ -10,9 +10,9 @@ import llama_cpp
 
 from exporters.errors import ExportError
 from exporters.gguf.llama_log import captured_errors
-from exporters.manifest import Quantization
+from exporters.manifest import GgufQuantization
 
-_FILE_TYPES: dict[Quantization, int] = {
+_FILE_TYPES: dict[GgufQuantization, int] = {
     "q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
     "q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0,
     "q4_k_m": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M,
@@ -20,7 +20,7 @@ _FILE_TYPES: dict[Quantization, int] = {
 _BUFFER_BYTES = 256 << 20  # tensor rows in memory at once
 
 
-def quantize(source: Path, destination: Path, quantization: Quantization) -> None:
+def quantize(source: Path, destination: Path, quantization: GgufQuantization) -> None:
     """Quantizes a GGUF's matrices; `quantization` is one of q8_0, q4_0, q4_k_m.
 
     llama.cpp chooses the type per tensor: the output matrix gets more bits than the rest, and a

@@ -24,7 +24,10 @@ def attach_fresh(model: PreTrainedModel, request: LoraRequest, seed: int) -> Pef
         r=request.rank,
         lora_alpha=request.alpha,  # type: ignore[arg-type]  # PEFT takes any number
         target_modules=list(request.targets),
-        layers_to_transform=request.chosen_layers(model.config.num_hidden_layers),
+        # None is all, also where layers share their weights and PEFT sees fewer than there are.
+        layers_to_transform=None
+        if request.layers == "all"
+        else request.chosen_layers(model.config.num_hidden_layers),
     )
     with torch.random.fork_rng(devices=[]), _without_warnings():
         torch.manual_seed(seed)

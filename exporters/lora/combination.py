@@ -27,9 +27,10 @@ DirectionName = Seed | tuple[Seed, ...]
 class Combination(Part):
     """Σ coefficient · direction over pairs, all of one distribution and support.
 
-    The native runner adds a combination likewise (`android_harness/runner/src/lora.cpp`).
-    Rademacher ones come out equal bit for bit on every platform, Gaussian ones within 1e-6 per
-    unit of coefficient, since they go through the platform's libm.
+    The native runners add a combination likewise (`parameter_matrix.h` in
+    `android_harness/runner/src/common`). Rademacher ones come out equal bit for bit on every
+    platform, Gaussian ones within 1e-6 per unit of coefficient, since they go through the
+    platform's libm.
     """
 
     distribution: Distribution = "rademacher"

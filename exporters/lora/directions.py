@@ -10,8 +10,8 @@ made without the rest, and the same bits come out on every platform.
   uniforms (word >> 11 + 0.5) * 2**-53. libm differs between platforms in the last bits, so
   Gaussian directions agree within 1e-6, not bit for bit.
 
-The native runner implements the same in `android_harness/runner/src/directions.cpp`; both are
-held to `tests/directions_vectors.json`.
+The native runners implement the same in `android_harness/runner/src/common/directions.cpp`; both
+are held to `tests/directions_vectors.json`.
 """
 
 from __future__ import annotations

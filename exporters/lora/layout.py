@@ -19,6 +19,10 @@ from exporters.contract import Part
 
 # The linear layers of a LLaMA block that can carry LoRA, in the order of the flat vector.
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+# Those of an encoder's attention: of BERT, RoBERTa and ALBERT, then of DistilBERT. The layers of
+# an ALBERT share their weights, and so its layers of LoRA are its groups of layers, mostly one.
+ENCODER_MODULES = ("query", "key", "value", "q_lin", "k_lin", "v_lin")
+_MODULES = (*TARGET_MODULES, *ENCODER_MODULES)
 
 
 class LoraTensor(Part):
@@ -64,7 +68,10 @@ _GGUF_MODULES = {
     "down_proj": "ffn_down",
 }
 _PEFT_NAME = re.compile(
-    r"(?:^|\.)layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])(?:\.\w+)?\.weight$"
+    r"(?:^|\.)(?:layers\.(\d+)\.(?:self_attn|mlp)"
+    r"|layer\.(\d+)\.attention(?:\.self)?"
+    r"|albert_layer_groups\.(\d+)\.albert_layers\.0\.attention)"
+    r"\.(\w+)\.lora_([AB])(?:\.\w+)?\.weight$"
 )
 
 
@@ -92,7 +99,7 @@ class LoraLayout(Part):
         """Builds the layout from {(layer, module, "A" | "B"): shape}, in canonical order."""
         tensors, offset = [], 0
         for layer, module, matrix in sorted(
-            shapes, key=lambda key: (key[0], TARGET_MODULES.index(key[1]), key[2])
+            shapes, key=lambda key: (key[0], _MODULES.index(key[1]), key[2])
         ):
             tensor = LoraTensor(
                 layer=layer,
@@ -125,7 +132,8 @@ class LoraLayout(Part):
         expected = 0
         for tensor in self.tensors:
             if tensor.offset != expected:
-                raise ValueError(f"{tensor.gguf_name} starts at {tensor.offset}, not {expected}")
+                name = f"{tensor.matrix} of {tensor.module} in layer {tensor.layer}"
+                raise ValueError(f"{name} starts at {tensor.offset}, not {expected}")
             expected += tensor.size
         return self
 
@@ -133,6 +141,6 @@ class LoraLayout(Part):
 def parse_peft_name(name: str) -> tuple[int, str, str] | None:
     """(layer, module, "A" | "B") of a PEFT LoRA tensor name, or None for any other name."""
     match = _PEFT_NAME.search(name)
-    if match is None or match[2] not in TARGET_MODULES:
+    if match is None or match[4] not in _MODULES:
         return None
-    return int(match[1]), match[2], match[3]
+    return int(match[1] or match[2] or match[3]), match[4], match[5]

@@ -25,17 +25,21 @@ class LoraRequest:
     targets: tuple[str, ...] = ("q_proj", "v_proj")
     layers: str = "all"
 
-    def check_fresh(self, model_layers: int) -> None:
-        """Raises ExportError where the fields for a fresh adapter do not fit the model."""
+    def check_fresh(self, model_layers: int, modules: tuple[str, ...] = TARGET_MODULES) -> None:
+        """Raises ExportError where the fields for a fresh adapter do not fit the model.
+
+        Args:
+            modules: linear layers that can carry LoRA.
+        """
         if self.rank < 1 or self.alpha <= 0:
             raise ExportError(
                 f"LoRA needs a positive rank and alpha, got {self.rank} and {self.alpha}"
             )
-        unknown = sorted(set(self.targets) - set(TARGET_MODULES))
+        unknown = sorted(set(self.targets) - set(modules))
         if unknown or not self.targets:
             raise ExportError(
                 f"LoRA cannot target {', '.join(unknown) or 'nothing'}",
-                remedy=f"choose from {', '.join(TARGET_MODULES)}",
+                remedy=f"choose from {', '.join(modules)}",
             )
         self.chosen_layers(model_layers)
 

@@ -218,9 +218,9 @@ class Bench:
         return parse_records(done.stdout, device="local")
 
 
-def run_job(path: Path) -> subprocess.CompletedProcess[str]:
+def run_job(path: Path, runner: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [build_runner(), path],
+        [runner or build_runner(), path],
         capture_output=True,
         text=True,
         errors="replace",

@@ -92,6 +92,7 @@ class FakeInstalledRunner:
         parity: Parity | None = None,
     ) -> None:
         self.target = SimpleNamespace(name="adb:FAKE")
+        self.engine = "ggml"
         self.facts = DeviceFacts(
             manufacturer="Maker",
             model="Phone",
@@ -118,6 +119,7 @@ class FakeInstalledRunner:
             ),
             lora=SimpleNamespace(layers=ADAPTED_LAYERS),
             parity=parity,
+            programs=(),
         )
         self.bundle = SimpleNamespace(sha256="a" * 64, manifest=manifest)
         self.runner_sha256 = runner_sha256
@@ -231,7 +233,8 @@ _HELLO = HelloRecord(
     event="hello",
     schema_version=1,
     runner_version="0.1.0",
-    ggml_version="test",
+    engine="ggml",
+    engine_version="test",
     compiler="none",
     architecture="aarch64",
     features=("DOTPROD",),

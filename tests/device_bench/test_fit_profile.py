@@ -223,3 +223,28 @@ def test_a_sweep_without_samples_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="sweep description"):
         fit_profile(tmp_path, now=datetime.now(UTC))
+
+
+def test_another_bundles_samples_stand_beside(tmp_path: Path) -> None:
+    profile_of(tmp_path / "a", FakeInstalledRunner())
+    other = profile_of(tmp_path / "b", FakeInstalledRunner(runner_sha256="d" * 64))
+
+    joined = fit_profile(tmp_path / "a", now=datetime.now(UTC), beside=[tmp_path / "b"])
+
+    (comparison,) = joined.beside
+    assert comparison.runner_sha256 == "d" * 64 != joined.runner_sha256
+    assert comparison.backends == other.backends
+    assert joined.shown_backends == (*joined.backends, *other.backends)
+    path = tmp_path / "profile.json"
+    joined.write(path)
+    assert Profile.read(path) == joined
+
+
+def test_samples_of_another_device_do_not_stand_beside(tmp_path: Path) -> None:
+    profile_of(tmp_path / "a", FakeInstalledRunner())
+    stranger = FakeInstalledRunner()
+    stranger.target.name = "adb:OTHER"
+    profile_of(tmp_path / "b", stranger)
+
+    with pytest.raises(SamplesError, match="samples of adb:OTHER, not of adb:FAKE"):
+        fit_profile(tmp_path / "a", now=datetime.now(UTC), beside=[tmp_path / "b"])

@@ -235,3 +235,11 @@ def test_progress_counts_finished_jobs(tmp_path: Path) -> None:
     assert [done for _, done, _ in calls] == list(range(JOBS + 1))
     assert {total for _, _, total in calls} == {JOBS}
     assert "tokens" in calls[0][0]
+
+
+def test_ggml_has_no_operators_to_profile(tmp_path: Path) -> None:
+    runner = FakeInstalledRunner()
+    with pytest.raises(SweepSettingsError, match="ggml does not tell") as caught:
+        measure(runner, tmp_path, profile_operators=True)
+    assert "--profile-ops" in caught.value.remedy
+    assert runner.jobs == []

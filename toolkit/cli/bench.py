@@ -10,7 +10,7 @@ from typing import Annotated, get_args
 import typer
 
 from android_harness.job import Estimator
-from toolkit.cli.console import OnProgress, out, print_json, progress_bars
+from toolkit.cli.console import OnProgress, err, out, print_json, progress_bars
 from toolkit.cli.options import (
     DeviceOption,
     JsonOption,
@@ -49,11 +49,16 @@ def bench(
     ] = 100,
     blocks: Annotated[int, typer.Option(min=1, help="Jobs of each arm, interleaved.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of the order and the tokens.")] = 0,
+    profile_ops: Annotated[
+        bool,
+        typer.Option("--profile-ops", help="Also time the operators of ExecuTorch's programs."),
+    ] = False,
     timeout: TimeoutOption = 3600.0,
     json: JsonOption = False,
 ) -> None:
     """Time a sweep on each device; run it again to continue an interrupted one."""
     from device_bench.fit_profile import fit_profile
+    from device_bench.program_sizes import padded_arms
     from device_bench.sweep import arms_of, run_sweep
     from exporters.manifest import Bundle
     from toolkit.cli.fleet import folder_of, installed
@@ -67,6 +72,8 @@ def bench(
     moving = [_moving(text, model_layers) for text in ranges]
     arms = arms_of(batches, lengths, at_once, estimators, moving)
 
+    for arm in padded_arms(arms, loaded.manifest.programs):
+        err.print(f"padded, no program is of that size: {arm.label}", highlight=False)
     # One after the other: two targets on one host would disturb each other's times.
     measured = []
     targets = list(dict.fromkeys(target))
@@ -87,6 +94,7 @@ def bench(
                 minimum_ms=minimum_ms,
                 blocks=blocks,
                 seed=seed,
+                profile_operators=profile_ops,
                 timeout_s=timeout,
                 on_progress=_sweep_progress(spec, on_progress),
             )

@@ -20,12 +20,18 @@ from toolkit.cli.options import JsonOption
 def profile(
     samples: Annotated[Path, typer.Argument(help="A samples folder of one device.")],
     out: Annotated[Path, typer.Option(help="The profile to write.")],
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Samples of another bundle of the model on the same device, shown side by side."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Fit the device's capability profile."""
     from device_bench.fit_profile import fit_profile
 
-    fitted = fit_profile(samples, now=datetime.now(UTC))
+    fitted = fit_profile(samples, now=datetime.now(UTC), beside=beside or ())
     fitted.write(out)
     if json:
         print_json(fitted.model_dump(mode="json"))
@@ -37,7 +43,7 @@ def profile(
 def tables(fitted: Profile) -> list[Table]:
     """One table per backend: its verdict and its arms, measured beside modelled."""
     shown = []
-    for backend in fitted.backends:
+    for backend in fitted.shown_backends:
         ranges = any(arm.layers is not None for arm in backend.arms)
         reasons = f" ({', '.join(backend.reasons)})" if backend.reasons else ""
         table = Table(
@@ -74,7 +80,7 @@ def tables(fitted: Profile) -> list[Table]:
 def estimator_tables(fitted: Profile) -> list[Table]:
     """One table per backend: the estimators by seconds for slopes that are worth an exact one."""
     shown = []
-    for backend in fitted.backends:
+    for backend in fitted.shown_backends:
         prices = estimator_prices(backend)
         if not prices:
             continue

@@ -15,7 +15,7 @@ from android_harness.examples import Example, examples_text
 from android_harness.installed_runner import install_runner
 from android_harness.job import VerbalizerLoss
 from android_harness.open_target import open_target
-from exporters.gguf.adapter import read_adapter_values
+from exporters.adapter_values import adapter_values
 from exporters.manifest import Bundle
 from exporters.tokenizer import load_tokenizer
 from toolkit.clients.device_client import ClientSettings, DeviceClient
@@ -95,7 +95,7 @@ class HostPhones:
                 remedy=f"start the run with --clip and --noise {self.least_noise:g}",
             )
         manifest = bundle.manifest
-        initial = read_adapter_values(bundle.adapter, manifest.architecture, manifest.lora)
+        initial = adapter_values(bundle)
         settings = ClientSettings(
             run_id=task.run_id,
             threads=task.threads,

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from android_harness.examples import examples_text
+from exporters.adapter_values import adapter_values
 from exporters.durable_files import write_atomically
-from exporters.gguf.adapter import read_adapter_values
 from exporters.manifest import Bundle
 from toolkit.allocation.contract import Allocation
 from toolkit.clients.device_client import ProbeRunner
@@ -80,7 +80,7 @@ def train_over_hosts(
         privacy=config.privacy,
     )
     manifest = bundle.manifest
-    initial = read_adapter_values(bundle.adapter, manifest.architecture, manifest.lora)
+    initial = adapter_values(bundle)
     held_out = examples_text(task.held_out) if task.held_out else None
     book = SeedBook(config.seed)
     wanted = {share.client for share in begun.shares} if begun else await_clients

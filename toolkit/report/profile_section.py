@@ -17,7 +17,7 @@ def profile_section(profile: Profile) -> Section:
         ("measured at", f"{profile.measured_at:%Y-%m-%d %H:%M} UTC"),
         ("expires at", f"{profile.expires_at:%Y-%m-%d %H:%M} UTC"),
     ]
-    for backend in profile.backends:
+    for backend in profile.shown_backends:
         reasons = f": {', '.join(backend.reasons)}" if backend.reasons else ""
         facts.append((f"verdict on {backend.backend}", backend.verdict + reasons))
         facts += [
@@ -32,10 +32,10 @@ def profile_section(profile: Profile) -> Section:
         "profile",
         profile.target,
         facts,
-        plots=[_plot(backend) for backend in profile.backends],
+        plots=[_plot(backend) for backend in profile.shown_backends],
         tables=[
             table
-            for backend in profile.backends
+            for backend in profile.shown_backends
             for table in (_arms(backend), _estimators(backend))
             if table is not None
         ],

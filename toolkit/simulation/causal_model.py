@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from android_harness.job import Loss
-from exporters.gguf.adapter import read_adapter_values
+from exporters.adapter_values import adapter_values
 from exporters.lora.attach import attach_fresh, layout_of, values_of
 from exporters.lora.layout import LoraLayout
 from exporters.lora.request import LoraRequest
@@ -33,7 +33,7 @@ def load_bundle(bundle: Bundle, loss: Loss, dtype: torch.dtype = torch.float32) 
         ContractError: the adapter is not the manifest's.
     """
     manifest = bundle.manifest
-    values = read_adapter_values(bundle.adapter, manifest.architecture, manifest.lora)
+    values = adapter_values(bundle)
     model = find_model(manifest.source).load_model()
     return causal_model(model, manifest.lora, values, loss, dtype)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from android_harness.examples import Example, examples_text
 from android_harness.job import Loss, VerbalizerLoss
-from exporters.gguf.adapter import read_adapter_values
+from exporters.adapter_values import adapter_values
 from exporters.manifest import Bundle
 from toolkit.allocation.contract import Allocation
 from toolkit.clients.device_client import ClientSettings, DeviceClient, ProbeRunner
@@ -79,7 +79,7 @@ def train(
     own = _divided(folder, data, list(parts), config.seed)
     held_out = _Examples(folder.data / "held-out.jsonl", data.held_out)
     layout = bundle.manifest.lora
-    initial = read_adapter_values(bundle.adapter, bundle.manifest.architecture, layout)
+    initial = adapter_values(bundle)
     description = begin_or_continue(
         folder,
         model_sha256=bundle.sha256,

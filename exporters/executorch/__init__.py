@@ -1,0 +1,1 @@
+"""ExecuTorch bundles: perturbed inference as programs (`.pte`) over one weights file (`.ptd`)."""

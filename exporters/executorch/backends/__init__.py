@@ -1,0 +1,1 @@
+"""The processors that programs are compiled for, one file each."""

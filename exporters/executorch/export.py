@@ -1,0 +1,223 @@
+"""MODEL and LoRA to an ExecuTorch bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.bundle_folder import describe, refuse_foreign_folder
+from exporters.durable_files import folder_replaced_atomically
+from exporters.errors import ExportError
+from exporters.executorch.backends.backend import Backend
+from exporters.executorch.backends.registry import backend_named
+from exporters.executorch.decoder import Decoder
+from exporters.executorch.delegation import delegation_of, refuse_portable
+from exporters.executorch.engine import can_run
+from exporters.executorch.lower import PROGRAM_NAME, WEIGHTS_NAME, Method, lower, write
+from exporters.executorch.parity import measure_parity
+from exporters.executorch.programs import describe as describe_program
+from exporters.executorch.programs import inputs_of, program_module
+from exporters.executorch.sizes import Kind, ProgramRequest, Sizes
+from exporters.gguf.vocabulary import vocabulary_of
+from exporters.lora.attach import attach_fresh, attach_saved, layout_of, values_of
+from exporters.lora.layout import LoraLayout
+from exporters.lora.peft_adapter import PeftAdapter, read_peft_adapter
+from exporters.lora.request import LoraRequest
+from exporters.manifest import (
+    MANIFEST_NAME,
+    Bundle,
+    Delegation,
+    Manifest,
+    Parity,
+    Quantization,
+)
+from exporters.model_source import ModelSource, find_model
+from exporters.parity_reference import Reference, measure_reference, random_sequences
+from exporters.tokenizer import save_tokenizer
+from exporters.torch_reference import TorchReference
+
+# Called with a stage's name, the steps done and the steps in all.
+Progress = Callable[[str, int, int], None]
+
+_ADAPTER_NAME = "adapter.f32"
+_MAKERS = ("torch", "transformers", "peft", "executorch", "torchao", "numpy")
+
+
+def export_executorch(
+    model: str,
+    out: Path,
+    *,
+    lora: LoraRequest,
+    programs: ProgramRequest,
+    backend: str = "xnnpack",
+    quantization: str | None = None,
+    allow_portable: bool = False,
+    seed: int = 0,
+    parity_directions: int = 8,
+    on_progress: Progress | None = None,
+) -> Bundle:
+    """Writes a bundle of programs for a LLaMA-class model and a LoRA adapter.
+
+    The bundle appears at `out` whole or not at all; an older bundle there is replaced.
+
+    Args:
+        model: a Hugging Face folder, a hub id, or a LLaMA or Qwen2 GGUF file.
+        quantization: None takes the backend's default.
+        allow_portable: keep going where operations are left to ExecuTorch's portable kernels.
+        seed: of a fresh adapter's A matrices, and of the tokens and directions of the parity
+            measurement.
+        parity_directions: directions in the slope cosine; 0 measures the loss alone.
+
+    Raises:
+        UnsupportedModelError: the model is not of a class that the programs implement.
+        ExportError: anything else that keeps the bundle from being made.
+    """
+    report = on_progress or (lambda stage, done, total: None)
+    refuse_foreign_folder(out)
+    target = backend_named(backend)
+    chosen = _checked(target, quantization)
+    target.check()
+    source = find_model(model)
+    wanted = programs.sizes(source.architecture.context_length)
+    saved = None
+    if lora.peft_folder is not None:
+        saved = read_peft_adapter(lora.peft_folder, source.architecture)
+    else:
+        lora.check_fresh(source.architecture.layers)
+    tokenizer = source.load_tokenizer()
+    vocabulary = vocabulary_of(tokenizer, source.architecture.vocabulary_size)
+    with folder_replaced_atomically(out) as folder:
+        decoder, layout, values, reference = _torch_stage(
+            source, lora, saved, wanted, seed, parity_directions, report
+        )
+        delegations = _programs_stage(
+            folder, decoder, layout, wanted, target, chosen, allow_portable, report
+        )
+        (folder / _ADAPTER_NAME).write_bytes(values.astype("<f4").tobytes())
+        described = tuple(
+            describe_program(kind, sizes, decoder, layout, delegations[name])
+            for name, (kind, sizes) in wanted.items()
+        )
+        parity: Parity | None = None
+        if can_run(target.runtime_name):
+            parity = measure_parity(
+                reference,
+                folder,
+                described,
+                backend,
+                values,
+                on_progress=lambda done, total: report("parity: artifact", done, total),
+            )
+        libraries = _copied(target, folder)
+        Manifest(
+            source=source.name,
+            format="executorch",
+            quantization=chosen,
+            architecture=source.architecture,
+            tensor_types=(),
+            lora=layout,
+            files=(
+                describe(folder, folder / WEIGHTS_NAME, "base"),
+                describe(folder, folder / PROGRAM_NAME, "program"),
+                describe(folder, folder / _ADAPTER_NAME, "adapter"),
+                *(describe(folder, path, "library") for path in libraries),
+                *(
+                    describe(folder, path, "tokenizer")
+                    for path in save_tokenizer(tokenizer, folder)
+                ),
+            ),
+            tokenizer_kind=vocabulary.kind,
+            parity=parity,
+            versions={name: version(name) for name in _MAKERS},
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            backend=target.name,
+            programs=described,
+        ).write(folder / MANIFEST_NAME)
+    return Bundle(out)
+
+
+def _checked(backend: Backend, quantization: str | None) -> Quantization:
+    if quantization is None:
+        return backend.quantizations[0]
+    for known in backend.quantizations:
+        if known == quantization:
+            return known
+    raise ExportError(
+        f"{backend.name} does not compute {quantization}",
+        remedy=f"choose from {', '.join(backend.quantizations)}",
+    )
+
+
+def _torch_stage(
+    source: ModelSource,
+    lora: LoraRequest,
+    saved: PeftAdapter | None,
+    wanted: dict[str, tuple[Kind, Sizes]],
+    seed: int,
+    directions: int,
+    report: Progress,
+) -> tuple[Decoder, LoraLayout, NDArray[np.float32], Reference]:
+    """The decoder, its LoRA, and the numbers to compare the programs with."""
+    report("load", 0, 1)
+    model = source.load_model()
+    report("load", 1, 1)
+    if saved is not None:
+        peft_model = attach_saved(model, lora, saved)
+        layout, values = saved.layout, saved.values
+    else:
+        peft_model = attach_fresh(model, lora, seed)
+        layout = layout_of(peft_model, lora.alpha)
+        values = values_of(peft_model, layout)
+    shortest = min(sizes.length for _, sizes in wanted.values())
+    sequences = random_sequences(source.architecture.vocabulary_size, shortest, seed)
+    reference = measure_reference(
+        TorchReference(peft_model, layout, sequences),
+        sequences,
+        layout,
+        directions=directions,
+        seed=seed,
+        on_progress=lambda done, total: report("parity: reference", done, total),
+    )
+    bare: Any = peft_model.unload()
+    return Decoder(bare, source.architecture), layout, values, reference
+
+
+def _programs_stage(
+    folder: Path,
+    decoder: Decoder,
+    layout: LoraLayout,
+    wanted: dict[str, tuple[Kind, Sizes]],
+    backend: Backend,
+    quantization: Quantization,
+    allow_portable: bool,
+    report: Progress,
+) -> dict[str, Delegation]:
+    """Writes program and weights; returns what was delegated of each method."""
+    report("lower", 0, 1)
+    backend.quantize_weights(decoder, quantization)
+    methods = {}
+    for name, (kind, sizes) in wanted.items():
+        inputs = tuple(inputs_of(kind, sizes, decoder, layout.parameters).values())
+        methods[name] = Method(program_module(kind, decoder, layout, sizes), inputs)
+    program = lower(methods, backend, quantization)
+    delegations = {name: delegation_of(program, name, backend) for name in methods}
+    if not allow_portable:
+        refuse_portable(delegations.values(), backend)
+    write(program, folder)
+    report("lower", 1, 1)
+    return delegations
+
+
+def _copied(backend: Backend, folder: Path) -> list[Path]:
+    """The backend's own files, in the bundle."""
+    copies = []
+    for name, path in backend.files().items():
+        (folder / name).write_bytes(path.read_bytes())
+        copies.append(folder / name)
+    return copies

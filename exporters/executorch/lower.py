@@ -1,0 +1,146 @@
+"""PyTorch programs to one `.pte` and the weights file that its methods share."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from executorch.exir import (
+    EdgeProgramManager,
+    ExecutorchBackendConfig,
+    ExecutorchProgramManager,
+    to_edge_transform_and_lower,
+)
+from executorch.exir.backend.partitioner import Partitioner, PartitionResult
+from torch import nn
+from torch.export import ExportedProgram
+
+from exporters.errors import ExportError
+from exporters.executorch.backends.backend import Backend
+from exporters.manifest import Quantization
+
+PROGRAM_NAME = "program.pte"
+WEIGHTS_NAME = "weights.ptd"
+_WEIGHTS_TAG = WEIGHTS_NAME.removesuffix(".ptd")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A module to become a method of the program, with inputs of its fixed shapes."""
+
+    module: nn.Module
+    inputs: tuple[torch.Tensor, ...]
+
+
+def lower(
+    methods: Mapping[str, Method], backend: Backend, quantization: Quantization
+) -> ExecutorchProgramManager:
+    """Traces the methods, hands the backend what it takes of them, and plans the rest's memory.
+
+    Raises:
+        ExportError: tracing or the backend's compiler failed.
+    """
+    with _quiet(), torch.no_grad():
+        try:
+            traced = {
+                name: _trace(method, backend, quantization) for name, method in methods.items()
+            }
+            lowered: EdgeProgramManager = to_edge_transform_and_lower(
+                traced,
+                partitioner=[_WithExternalWeights(each) for each in backend.partitioners()],
+                compile_config=backend.compile_config(),
+            )
+            return lowered.to_executorch(
+                ExecutorchBackendConfig(
+                    external_constants=_file_of,
+                    do_quant_fusion_and_const_prop=True,  # look-ups in quantized embeddings
+                )
+            )
+        except Exception as error:  # compilers raise whatever they meet
+            raise ExportError(
+                f"the programs cannot be lowered for {backend.name}: "
+                f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+            ) from error
+
+
+def write(program: ExecutorchProgramManager, folder: Path) -> None:
+    """Writes PROGRAM_NAME and WEIGHTS_NAME."""
+    with _quiet():
+        with (folder / PROGRAM_NAME).open("wb") as file:
+            program.write_to_file(file)
+        program.write_tensor_data_to_file(str(folder))
+
+
+def _trace(method: Method, backend: Backend, quantization: Quantization) -> ExportedProgram:
+    traced = torch.export.export(method.module.eval(), method.inputs, strict=False)
+    quantizer = backend.quantizer(quantization)
+    if quantizer is None:
+        return traced
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    prepared = prepare_pt2e(traced.module(), quantizer)
+    prepared(*method.inputs)
+    return torch.export.export(convert_pt2e(prepared), method.inputs, strict=False)
+
+
+def _file_of(constant: torch.fx.Node) -> str | None:
+    """The file that holds a constant which no delegate took; None: the program itself.
+
+    Weights of the model have one name in all methods and go to their common file. Masks and
+    tables have one too, but differ from size to size.
+    """
+    return _WEIGHTS_TAG if constant.name.startswith(("p_model_", "b_model_")) else None
+
+
+class _WithExternalWeights(Partitioner):
+    """A partitioner whose delegates keep their constants in the weights file.
+
+    ExecuTorch's delegates look for a tag in the metadata of a constant's node. Tracing drops the
+    metadata of constants, so the tag is put there when everything but partitioning is done.
+    """
+
+    def __init__(self, partitioner: Partitioner) -> None:
+        super().__init__()
+        self._partitioner = partitioner
+
+    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
+        for node in exported_program.graph.nodes:
+            if node.op == "placeholder" and _is_constant(exported_program, node.name):
+                node.meta["custom"] = {
+                    **(node.meta.get("custom") or {}),
+                    "delegate_constant_tag": _WEIGHTS_TAG,
+                }
+        return self._partitioner.partition(exported_program)
+
+    def ops_to_not_decompose(
+        self, ep: ExportedProgram
+    ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
+        return self._partitioner.ops_to_not_decompose(ep)
+
+
+def _is_constant(program: ExportedProgram, name: str) -> bool:
+    signature = program.graph_signature
+    return (
+        name in signature.inputs_to_parameters
+        or name in signature.inputs_to_buffers
+        or name in signature.inputs_to_lifted_tensor_constants
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps ExecuTorch's and torchao's notices of their own progress off the terminal."""
+    before: Any = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
