@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModel, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from exporters.errors import ExportError
 from exporters.executorch.export import export_executorch
 from exporters.executorch.sizes import ProgramRequest
+from exporters.lora.attach import attach_saved
+from exporters.lora.peft_adapter import read_peft_adapter, save_peft_adapter
 from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle
 from tests.exporters.executorch.models import random_encoder
@@ -52,6 +55,19 @@ def test_programs_are_exact(encoder_bundle: Bundle) -> None:
     assert parity.relative_loss_difference < 1e-5
     assert parity.slope_error is not None and parity.slope_error < 1e-3
     assert parity.reference is None  # devices compare next-token losses
+
+
+def test_its_adapter_goes_to_peft_and_back(
+    encoder_bundle: Bundle, encoder_folder: Path, tmp_path: Path
+) -> None:
+    manifest = encoder_bundle.manifest
+    values = np.random.default_rng(0).standard_normal(manifest.lora.parameters)
+    save_peft_adapter(tmp_path / "adapter", manifest, values.astype(np.float32))
+    again = read_peft_adapter(tmp_path / "adapter", manifest.architecture)
+    assert again.layout == manifest.lora
+    assert again.values == pytest.approx(values, rel=1e-6)
+    model = AutoModelForSequenceClassification.from_pretrained(encoder_folder)
+    attach_saved(model, LoraRequest(peft_folder=tmp_path / "adapter"), again)
 
 
 def test_the_manifest_describes_a_classifier(encoder_bundle: Bundle) -> None:
