@@ -18,9 +18,9 @@ from android_harness.accelerators import RunnerBuildError
 
 _INSTALLED_CONFIG = "lib/cmake/ExecuTorch/executorch-config.cmake"
 _BUILD_FOR_ANDROID = (
-    "build ExecuTorch from its sources with the NDK (`cmake --preset android-arm64-v8a "
-    "-DEXECUTORCH_BUILD_XNNPACK=ON -DCMAKE_INSTALL_PREFIX=FOLDER`, then `cmake --build . --target "
-    "install`) and set EXECUTORCH_ROOT to FOLDER"
+    "build ExecuTorch 1.4.1 from its sources with the NDK (`cmake --preset android-arm64-v8a "
+    "-DCMAKE_INSTALL_PREFIX=FOLDER`, then `cmake --build cmake-out --target install`) and set "
+    "EXECUTORCH_ROOT to FOLDER"
 )
 
 

@@ -21,9 +21,9 @@ QUANTIZATIONS: tuple[GgufQuantization, ...] = ("f32", "f16", "q8_0", "q4_0", "q4
 
 
 class Architecture(Part):
-    """Shapes of a LLaMA-class decoder; sizes in elements."""
+    """Shapes of a LLaMA-class decoder or of an encoder classifier; sizes in elements."""
 
-    family: str  # the Hugging Face model_type: llama, mistral, qwen2
+    family: str  # the Hugging Face model_type: llama, mistral, qwen2, bert, ...
     layers: int
     hidden_size: int
     feed_forward_size: int
@@ -32,11 +32,12 @@ class Architecture(Part):
     head_size: int
     vocabulary_size: int
     context_length: int
-    rope_theta: float
+    rope_theta: float | None  # None: learned positions
     rope_scaling: str | None  # None, "linear", "llama3"
-    rms_norm_epsilon: float
+    rms_norm_epsilon: float  # of encoders: of their LayerNorm
     tied_embeddings: bool
     attention_bias: bool
+    classes: int | None = None  # of an encoder classifier; None: a language model
 
 
 # library: what a backend needs on the device beside the programs.
@@ -157,7 +158,7 @@ class Manifest(Contract):
     tensor_types: tuple[TensorTypes, ...]
     lora: LoraLayout
     files: tuple[BundleFile, ...]
-    tokenizer_kind: Literal["sentencepiece", "bpe"]
+    tokenizer_kind: Literal["sentencepiece", "bpe", "wordpiece", "unigram"]
     parity: Parity | None  # None when nothing here can run the artifact
     versions: dict[str, str]  # package -> version of everything that made the bundle
     created: str  # ISO 8601, UTC

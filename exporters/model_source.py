@@ -49,7 +49,7 @@ class ModelSource:
         Raises:
             ExportError: weights are missing, malformed, or not all used by the model.
         """
-        with _loading(self.name, "the model's weights"):
+        with loading(self.name, "the model's weights"):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 self.location,
                 config=self.config,
@@ -81,7 +81,7 @@ class ModelSource:
         Raises:
             ExportError: there is none, or it is not of the `tokenizers` library.
         """
-        with _loading(self.name, "the tokenizer"):
+        with loading(self.name, "the tokenizer"):
             if self.gguf is not None:
                 return self.gguf.load_tokenizer()
             tokenizer: Any = AutoTokenizer.from_pretrained(self.location)
@@ -112,7 +112,7 @@ def find_model(model: str) -> ModelSource:
     path = Path(model)
     if path.is_file():
         gguf = GgufSource(path)
-        with _loading(model, "the model's configuration"):
+        with loading(model, "the model's configuration"):
             config = gguf.load_config()
         architecture = architecture_of(config)
         if gguf.frequency_factors is not None:
@@ -122,7 +122,7 @@ def find_model(model: str) -> ModelSource:
         raise ExportError("there is no such GGUF file", file=path)
     if path.is_dir() and not (path / "config.json").is_file():
         raise ExportError("this folder holds no Hugging Face model: no config.json", file=path)
-    with _loading(model, "the model's configuration"):
+    with loading(model, "the model's configuration"):
         # The model_type first: the class of a foreign type may be unknown to transformers.
         refuse_family(PretrainedConfig.get_config_dict(model)[0].get("model_type"))
         config = AutoConfig.from_pretrained(model)
@@ -130,7 +130,7 @@ def find_model(model: str) -> ModelSource:
 
 
 @contextmanager
-def _loading(name: str, what: str) -> Iterator[None]:
+def loading(name: str, what: str) -> Iterator[None]:
     """Turns what transformers raises into ExportError, and keeps it from writing to the terminal.
 
     transformers raises OSError for a model that is absent or out of reach, and otherwise whatever

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from exporters.lora.directions import direction, draw_seeds
 from exporters.lora.layout import LoraLayout
 from exporters.manifest import SlopeReference
-from exporters.torch_reference import TorchReference
 
 SEQUENCES = 2
 TOKENS = 32  # at most; models with shorter contexts are compared on what they have
@@ -19,18 +19,26 @@ _DIRECTIONS_STREAM = 1
 _DIRECTIONS_AT_ONCE = 4  # tangents are activations too: this bounds their memory
 
 
+class Measured(Protocol):
+    """A PyTorch model on random inputs, e.g. `TorchReference`."""
+
+    def loss(self) -> float: ...
+
+    def slopes(self, directions: NDArray[np.float32]) -> NDArray[np.float64]: ...
+
+
 @dataclass(frozen=True)
 class Reference:
     """The PyTorch model's numbers on random tokens."""
 
-    sequences: NDArray[np.int64]  # [sequences, tokens + 1]
+    sequences: NDArray[np.int64] | None  # [sequences, tokens + 1] of a language model
     seeds: list[int]  # one per direction
     loss: float
     slopes: NDArray[np.float64]  # [directions]
 
     def for_devices(self) -> SlopeReference | None:
-        """What a device needs to be compared with the slopes; None without directions."""
-        if not self.seeds:
+        """What a device needs to be compared with the slopes; None where it cannot be."""
+        if not self.seeds or self.sequences is None:
             return None
         return SlopeReference(
             sequences=tuple(tuple(row) for row in self.sequences.tolist()),
@@ -46,8 +54,8 @@ def random_sequences(vocabulary_size: int, longest: int, seed: int) -> NDArray[n
 
 
 def measure_reference(
-    reference: TorchReference,
-    sequences: NDArray[np.int64],
+    reference: Measured,
+    sequences: NDArray[np.int64] | None,
     layout: LoraLayout,
     *,
     directions: int,

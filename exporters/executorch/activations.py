@@ -34,7 +34,8 @@ def derivative(x: torch.Tensor, y: torch.Tensor, activation: Activation) -> torc
     if activation == "gelu":  # Φ(x) + x φ(x)
         bell = torch.exp(x * x * -0.5)
         sign = torch.clamp(x * 1e30, -1.0, 1.0)
-        t = 1.0 / (torch.abs(x) * (_ERF_P / math.sqrt(2)) + 1.0)
+        below = torch.abs(x) * (_ERF_P / math.sqrt(2)) + 1.0
+        t = torch.rsqrt(below * below)  # 1 / below, for which XNNPACK has no operation
         series = t * _ERF_POWERS[-1]
         for power in reversed(_ERF_POWERS[:-1]):
             series = (series + power) * t

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from exporters.executorch.arithmetic import Arithmetic, Value
 from exporters.executorch.heads import HeadShapes
+from exporters.executorch.model import Model
 from exporters.executorch.rotary import Rotary
 from exporters.executorch.sizes import Sizes
 from exporters.manifest import Architecture
@@ -51,7 +52,7 @@ class CausalAttention(nn.Module):
         self.register_buffer("mask", torch.full((heads.length, heads.length), _CLOSED).triu(1))
 
 
-class Decoder(nn.Module):
+class Decoder(Model):
     """Weights and order of computation; float32.
 
     Args:
@@ -59,7 +60,7 @@ class Decoder(nn.Module):
             are shared, not copied, where they are float32 already.
     """
 
-    second_input = "rows"
+    second_input: ClassVar[str] = "rows"
 
     def __init__(self, model: PreTrainedModel, architecture: Architecture) -> None:
         super().__init__()
@@ -74,12 +75,10 @@ class Decoder(nn.Module):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Of the rows that are normed."""
         return (self._architecture.hidden_size,)
 
     @property
     def classes(self) -> int:
-        """Of the logits: the vocabulary."""
         return self._architecture.vocabulary_size
 
     def second_input_of(self, sizes: Sizes) -> torch.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from exporters.errors import UnsupportedModelError
 from exporters.executorch.arithmetic import Activation, Arithmetic, Value
 from exporters.executorch.heads import HeadShapes
+from exporters.executorch.model import Model
 from exporters.executorch.sizes import Sizes
 
 _ACTIVATIONS: dict[str, Activation] = {
@@ -103,7 +104,7 @@ class EncoderFrame(nn.Module):
         self.register_buffer("first", torch.arange(heads.batch) * heads.length)
 
 
-class Encoder(nn.Module):
+class Encoder(Model):
     """Weights and order of computation; float32.
 
     Args:
@@ -114,7 +115,7 @@ class Encoder(nn.Module):
         UnsupportedModelError: the model has a feature that this module lacks.
     """
 
-    second_input = "mask"
+    second_input: ClassVar[str] = "mask"
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -144,7 +145,6 @@ class Encoder(nn.Module):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Of the rows that are normed."""
         return tuple({self.embedding.weight.shape[1], self.pooler.in_features})
 
     @property
@@ -278,4 +278,3 @@ _PARTS: dict[str, Callable[[Any], _Parts]] = {
     "distilbert": _distilbert,
     "albert": _albert,
 }
-ENCODER_FAMILIES = tuple(_PARTS)

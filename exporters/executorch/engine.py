@@ -13,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from exporters.errors import ExportError
+from exporters.executorch.batches import Inputs
 from exporters.executorch.lower import PROGRAM_NAME, WEIGHTS_NAME
 from exporters.manifest import Program
-
-_NO_TARGET = 0
 
 
 class Engine:
@@ -40,7 +39,7 @@ class Engine:
                 f"ExecuTorch cannot load the programs: {error}", file=folder / PROGRAM_NAME
             ) from error
 
-    def run(self, program: Program, inputs: dict[str, torch.Tensor]) -> list[NDArray[Any]]:
+    def run(self, program: Program, inputs: Inputs) -> list[NDArray[Any]]:
         """The outputs of one run, in the program's order.
 
         Raises:
@@ -55,29 +54,24 @@ class Engine:
             ) from error
         return [output.numpy() for output in outputs]
 
-    def mean(
-        self,
-        program: Program,
-        sequences: NDArray[np.integer],
-        lora: dict[str, NDArray[np.float32]],
+    def total(
+        self, program: Program, runs: Sequence[Inputs], lora: dict[str, NDArray[np.float32]]
     ) -> NDArray[np.float64]:
-        """What a program sums, as means over every token of `sequences` but the first of each.
+        """What a program sums, over several runs.
 
         Args:
-            sequences: token ids [sequences, tokens + 1].
-            lora: the inputs of the program that hold LoRA values.
+            runs: all inputs but those that hold LoRA values.
+            lora: those.
 
         Returns:
             float64: the losses of a `loss` program [K]; the loss and the slopes of a `tangent`
             program [1 + K].
         """
-        total: NDArray[np.float64] | None = None
-        for inputs in _parts(program, sequences):
-            inputs |= {name: torch.from_numpy(value) for name, value in lora.items()}
-            outputs = self.run(program, inputs)
-            sums = outputs[0] if program.kind == "loss" else np.concatenate(outputs)
-            total = sums.astype(np.float64) if total is None else total + sums
-        assert total is not None
+        values = {name: torch.from_numpy(value) for name, value in lora.items()}
+        total: NDArray[np.float64] = np.zeros(program.slots + (program.kind == "tangent"))
+        for inputs in runs:
+            outputs = self.run(program, inputs | values)
+            total += outputs[0] if program.kind == "loss" else np.concatenate(outputs)
         return total
 
 
@@ -102,38 +96,3 @@ def _runtime() -> Any:
         from executorch.extension.pybindings import portable_lib
 
     return portable_lib
-
-
-def _parts(program: Program, sequences: NDArray[np.integer]) -> Sequence[dict[str, torch.Tensor]]:
-    """Inputs of as many runs as the positions of all sequences need."""
-    tokens, targets = sequences[:, :-1], sequences[:, 1:]
-    count, length = tokens.shape
-    vocabulary = next(each.shape[0] for each in program.inputs if each.name == "logit_bias")
-    parts = []
-    for first in range(0, count, program.batch):
-        here = tokens[first : first + program.batch]
-        padded = np.zeros((program.batch, program.length), dtype=np.int64)
-        padded[: len(here), :length] = here
-        rows = (np.arange(len(here))[:, None] * program.length + np.arange(length)).reshape(-1)
-        wanted = targets[first : first + program.batch].reshape(-1)
-        for start in range(0, len(rows), program.positions):
-            some = slice(start, start + program.positions)
-            used = len(rows[some])
-            weights = np.zeros(program.positions, dtype=np.float32)
-            weights[:used] = 1 / targets.size
-            parts.append(
-                {
-                    "tokens": torch.from_numpy(padded),
-                    "rows": torch.from_numpy(_filled(rows[some], program.positions)),
-                    "targets": torch.from_numpy(_filled(wanted[some], program.positions)),
-                    "weights": torch.from_numpy(weights),
-                    "logit_bias": torch.zeros(vocabulary),
-                }
-            )
-    return parts
-
-
-def _filled(values: NDArray[np.integer], size: int) -> NDArray[np.int64]:
-    filled = np.full(size, _NO_TARGET, dtype=np.int64)
-    filled[: len(values)] = values
-    return filled

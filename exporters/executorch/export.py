@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,15 @@ from exporters.durable_files import folder_replaced_atomically
 from exporters.errors import ExportError
 from exporters.executorch.backends.backend import Backend
 from exporters.executorch.backends.registry import backend_named
-from exporters.executorch.decoder import Decoder
 from exporters.executorch.delegation import delegation_of, refuse_portable
 from exporters.executorch.engine import can_run
 from exporters.executorch.lower import PROGRAM_NAME, WEIGHTS_NAME, Method, lower, write
+from exporters.executorch.model import Model
 from exporters.executorch.parity import measure_parity
 from exporters.executorch.programs import describe as describe_program
 from exporters.executorch.programs import inputs_of, program_module
 from exporters.executorch.sizes import Kind, ProgramRequest, Sizes
-from exporters.gguf.vocabulary import vocabulary_of
+from exporters.executorch.subject import Comparison, Subject, find_subject
 from exporters.lora.attach import attach_fresh, attach_saved, layout_of, values_of
 from exporters.lora.layout import LoraLayout
 from exporters.lora.peft_adapter import PeftAdapter, read_peft_adapter
@@ -37,10 +37,8 @@ from exporters.manifest import (
     Parity,
     Quantization,
 )
-from exporters.model_source import ModelSource, find_model
-from exporters.parity_reference import Reference, measure_reference, random_sequences
+from exporters.parity_reference import Reference, measure_reference
 from exporters.tokenizer import save_tokenizer
-from exporters.torch_reference import TorchReference
 
 # Called with a stage's name, the steps done and the steps in all.
 Progress = Callable[[str, int, int], None]
@@ -55,6 +53,7 @@ def export_executorch(
     *,
     lora: LoraRequest,
     programs: ProgramRequest,
+    classes: int | None = None,
     backend: str = "xnnpack",
     quantization: str | None = None,
     allow_portable: bool = False,
@@ -62,12 +61,14 @@ def export_executorch(
     parity_directions: int = 8,
     on_progress: Progress | None = None,
 ) -> Bundle:
-    """Writes a bundle of programs for a LLaMA-class model and a LoRA adapter.
+    """Writes a bundle of programs for a model and a LoRA adapter.
 
     The bundle appears at `out` whole or not at all; an older bundle there is replaced.
 
     Args:
-        model: a Hugging Face folder, a hub id, or a LLaMA or Qwen2 GGUF file.
+        model: a Hugging Face folder, a hub id, or a LLaMA or Qwen2 GGUF file; a LLaMA-class model
+            or an encoder.
+        classes: of a new head of an encoder; None takes the checkpoint's head.
         quantization: None takes the backend's default.
         allow_portable: keep going where operations are left to ExecuTorch's portable kernels.
         seed: of a fresh adapter's A matrices, and of the tokens and directions of the parity
@@ -83,31 +84,33 @@ def export_executorch(
     target = backend_named(backend)
     chosen = _checked(target, quantization)
     target.check()
-    source = find_model(model)
-    wanted = programs.sizes(source.architecture.context_length)
+    subject = find_subject(model, classes)
+    wanted = programs.sizes(subject.architecture)
     saved = None
     if lora.peft_folder is not None:
-        saved = read_peft_adapter(lora.peft_folder, source.architecture)
+        saved = read_peft_adapter(lora.peft_folder, subject.architecture)
     else:
-        lora.check_fresh(source.architecture.layers)
-    tokenizer = source.load_tokenizer()
-    vocabulary = vocabulary_of(tokenizer, source.architecture.vocabulary_size)
+        if lora.targets == LoraRequest.targets:
+            lora = replace(lora, targets=subject.query_and_value)
+        lora.check_fresh(subject.architecture.layers, subject.lora_modules)
+    tokenizer, tokenizer_kind = subject.load_tokenizer()
     with folder_replaced_atomically(out) as folder:
-        decoder, layout, values, reference = _torch_stage(
-            source, lora, saved, wanted, seed, parity_directions, report
+        module, layout, values, comparison, reference = _torch_stage(
+            subject, lora, saved, wanted, seed, parity_directions, report
         )
         delegations = _programs_stage(
-            folder, decoder, layout, wanted, target, chosen, allow_portable, report
+            folder, module, layout, wanted, target, chosen, allow_portable, report
         )
         (folder / _ADAPTER_NAME).write_bytes(values.astype("<f4").tobytes())
         described = tuple(
-            describe_program(kind, sizes, decoder, layout, delegations[name])
+            describe_program(kind, sizes, module, layout, delegations[name])
             for name, (kind, sizes) in wanted.items()
         )
         parity: Parity | None = None
         if can_run(target.runtime_name):
             parity = measure_parity(
                 reference,
+                comparison,
                 folder,
                 described,
                 backend,
@@ -116,10 +119,10 @@ def export_executorch(
             )
         libraries = _copied(target, folder)
         Manifest(
-            source=source.name,
+            source=subject.name,
             format="executorch",
             quantization=chosen,
-            architecture=source.architecture,
+            architecture=subject.architecture,
             tensor_types=(),
             lora=layout,
             files=(
@@ -132,7 +135,7 @@ def export_executorch(
                     for path in save_tokenizer(tokenizer, folder)
                 ),
             ),
-            tokenizer_kind=vocabulary.kind,
+            tokenizer_kind=tokenizer_kind,
             parity=parity,
             versions={name: version(name) for name in _MAKERS},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -155,17 +158,17 @@ def _checked(backend: Backend, quantization: str | None) -> Quantization:
 
 
 def _torch_stage(
-    source: ModelSource,
+    subject: Subject,
     lora: LoraRequest,
     saved: PeftAdapter | None,
     wanted: dict[str, tuple[Kind, Sizes]],
     seed: int,
     directions: int,
     report: Progress,
-) -> tuple[Decoder, LoraLayout, NDArray[np.float32], Reference]:
-    """The decoder, its LoRA, and the numbers to compare the programs with."""
+) -> tuple[Model, LoraLayout, NDArray[np.float32], Comparison, Reference]:
+    """The model, its LoRA, and the numbers to compare the programs with."""
     report("load", 0, 1)
-    model = source.load_model()
+    model = subject.load_model(seed)
     report("load", 1, 1)
     if saved is not None:
         peft_model = attach_saved(model, lora, saved)
@@ -175,22 +178,21 @@ def _torch_stage(
         layout = layout_of(peft_model, lora.alpha)
         values = values_of(peft_model, layout)
     shortest = min(sizes.length for _, sizes in wanted.values())
-    sequences = random_sequences(source.architecture.vocabulary_size, shortest, seed)
+    comparison = subject.compare(peft_model, layout, shortest, seed)
     reference = measure_reference(
-        TorchReference(peft_model, layout, sequences),
-        sequences,
+        comparison.measured,
+        comparison.sequences,
         layout,
         directions=directions,
         seed=seed,
         on_progress=lambda done, total: report("parity: reference", done, total),
     )
-    bare: Any = peft_model.unload()
-    return Decoder(bare, source.architecture), layout, values, reference
+    return subject.module(peft_model.unload()), layout, values, comparison, reference
 
 
 def _programs_stage(
     folder: Path,
-    decoder: Decoder,
+    module: Model,
     layout: LoraLayout,
     wanted: dict[str, tuple[Kind, Sizes]],
     backend: Backend,
@@ -200,11 +202,11 @@ def _programs_stage(
 ) -> dict[str, Delegation]:
     """Writes program and weights; returns what was delegated of each method."""
     report("lower", 0, 1)
-    backend.quantize_weights(decoder, quantization)
+    backend.quantize_weights(module, quantization)
     methods = {}
     for name, (kind, sizes) in wanted.items():
-        inputs = tuple(inputs_of(kind, sizes, decoder, layout.parameters).values())
-        methods[name] = Method(program_module(kind, decoder, layout, sizes), inputs)
+        inputs = tuple(inputs_of(kind, sizes, module, layout.parameters).values())
+        methods[name] = Method(program_module(kind, module, layout, sizes), inputs)
     program = lower(methods, backend, quantization)
     delegations = {name: delegation_of(program, name, backend) for name in methods}
     if not allow_portable:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.executorch.engine import Engine, engine_name
+from exporters.executorch.subject import Comparison
 from exporters.lora.directions import direction
 from exporters.manifest import Parity, Program
 from exporters.parity_reference import Reference, cosine, relative_error
@@ -18,6 +19,7 @@ EPSILON = 1e-2  # of central differences, where a bundle has no tangents
 
 def measure_parity(
     reference: Reference,
+    comparison: Comparison,
     folder: Path,
     programs: Sequence[Program],
     backend: str,
@@ -46,8 +48,8 @@ def measure_parity(
         for first in range(0, len(offsets), loss_program.slots):
             some = offsets[first : first + loss_program.slots]
             slots = np.resize(some, (loss_program.slots, len(values))) + values
-            mean = engine.mean(loss_program, reference.sequences, {"lora": slots})
-            found.append(mean[: len(some)])
+            total = engine.total(loss_program, comparison.runs(loss_program), {"lora": slots})
+            found.append(total[: len(some)])
             on_progress(min(first, len(steps)), len(steps))
         return np.concatenate(found)
 
@@ -58,9 +60,9 @@ def measure_parity(
             some = steps[first : first + tangent.slots]
             directions = np.resize(some, (tangent.slots, len(values)))
             inputs = {"lora": values, "directions": directions}
-            mean = engine.mean(tangent, reference.sequences, inputs)
-            loss = float(mean[0])
-            rows.append(mean[1 : 1 + len(some)])
+            total = engine.total(tangent, comparison.runs(tangent), inputs)
+            loss = float(total[0])
+            rows.append(total[1 : 1 + len(some)])
             on_progress(first, len(steps))
         slopes = np.concatenate(rows)
     else:
@@ -73,8 +75,8 @@ def measure_parity(
     asked = len(reference.seeds)
     return Parity(
         engine=engine_name(backend),
-        sequences=len(reference.sequences),
-        tokens=reference.sequences.shape[1] - 1,
+        sequences=comparison.count,
+        tokens=comparison.tokens,
         reference_loss=reference.loss,
         artifact_loss=loss,
         relative_loss_difference=abs(loss - reference.loss) / reference.loss,

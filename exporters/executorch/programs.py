@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import torch
 from torch import nn
 
@@ -11,35 +9,12 @@ from exporters.executorch.cross_entropy import loss_slopes, weighted_losses
 from exporters.executorch.duals import Dual, Duals
 from exporters.executorch.lora_inputs import adapters_of
 from exporters.executorch.lower import PROGRAM_NAME
+from exporters.executorch.model import Model
 from exporters.executorch.row_mean import RowMean, Spread
 from exporters.executorch.sizes import Kind, Sizes, method_name
 from exporters.executorch.slots import Slots
 from exporters.lora.layout import LoraLayout
 from exporters.manifest import Delegation, Program, ProgramTensor
-
-
-class Model(Protocol):
-    """What programs need of a model: `Decoder` or `Encoder`.
-
-    Attributes:
-        second_input: the name of the input behind the tokens.
-        head: from the model's output to logits.
-    """
-
-    second_input: str
-    head: Any
-
-    @property
-    def widths(self) -> tuple[int, ...]: ...
-
-    @property
-    def classes(self) -> int: ...
-
-    def frame(self, batch: int, length: int) -> nn.Module: ...
-
-    def second_input_of(self, sizes: Sizes) -> torch.Tensor: ...
-
-    def __call__(self, *inputs: Any) -> Any: ...
 
 
 class LossProgram(nn.Module):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from exporters.errors import ExportError
+from exporters.manifest import Architecture
 
 Kind = Literal["loss", "tangent"]
 KINDS: tuple[Kind, ...] = ("loss", "tangent")
@@ -45,17 +46,23 @@ class ProgramRequest:
     loss_slots: tuple[int, ...] = (2,)
     tangent_slots: tuple[int, ...] = (8,)
 
-    def sizes(self, context_length: int) -> dict[str, tuple[Kind, Sizes]]:
+    def sizes(self, architecture: Architecture) -> dict[str, tuple[Kind, Sizes]]:
         """Kind and sizes of each program by the name of its method.
 
         Raises:
             ExportError: sizes are not positive, or longer than the model's context.
         """
+        if architecture.classes is not None and self.positions != "one":
+            raise ExportError(
+                f"an encoder has one loss per sequence, not {self.positions}",
+                remedy="leave --positions away",
+            )
         programs: dict[str, tuple[Kind, Sizes]] = {}
         for batch, length in self.shapes:
-            if length > context_length:
+            if length > architecture.context_length:
                 raise ExportError(
-                    f"sequences of {length} tokens exceed the model's context of {context_length}"
+                    f"sequences of {length} tokens exceed the model's context of "
+                    f"{architecture.context_length}"
                 )
             for kind in self.kinds:
                 for slots in self.loss_slots if kind == "loss" else self.tangent_slots:

@@ -31,6 +31,7 @@ def write_metadata(
     writer.add_value_length(architecture.head_size)
     writer.add_layer_norm_rms_eps(architecture.rms_norm_epsilon)
     writer.add_rope_dimension_count(architecture.head_size)
+    assert architecture.rope_theta is not None
     writer.add_rope_freq_base(architecture.rope_theta)
     # llama3 scaling has no key: it is the tensor rope_freqs.
     if architecture.rope_scaling == "linear":

@@ -43,6 +43,7 @@ def measure_parity(
         ExportError: llama.cpp does not load the artifact.
     """
     sequences, directions = reference.sequences, len(reference.seeds)
+    assert sequences is not None
     with (
         tempfile.TemporaryDirectory(prefix="fwdllm-") as folder,
         LlamaEngine(base, tokens=sequences.shape[1] - 1) as engine,

@@ -112,5 +112,6 @@ def _tensors(model: PreTrainedModel, architecture: Architecture) -> Iterator[_Te
 def _frequency_factors(model: PreTrainedModel, architecture: Architecture) -> torch.Tensor:
     """[head_size / 2]: unscaled rotary frequencies over the model's own."""
     exponents = torch.arange(0, architecture.head_size, 2, dtype=torch.float64)
+    assert architecture.rope_theta is not None
     unscaled = architecture.rope_theta ** (-exponents / architecture.head_size)
     return unscaled / model.model.rotary_emb.inv_freq.double()

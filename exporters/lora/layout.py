@@ -50,14 +50,7 @@ class LoraTensor(Part):
         """The tensor's name in a llama.cpp LoRA adapter."""
         return f"blk.{self.layer}.{_GGUF_MODULES[self.module]}.weight.lora_{self.matrix.lower()}"
 
-    @property
-    def peft_suffix(self) -> str:
-        """How the tensor's name ends in a PEFT state dict, e.g. `layers.0.self_attn.q_proj...`."""
-        block = "self_attn" if self.module in _ATTENTION_MODULES else "mlp"
-        return f"layers.{self.layer}.{block}.{self.module}.lora_{self.matrix}.weight"
 
-
-_ATTENTION_MODULES = frozenset({"q_proj", "k_proj", "v_proj", "o_proj"})
 _GGUF_MODULES = {
     "q_proj": "attn_q",
     "k_proj": "attn_k",

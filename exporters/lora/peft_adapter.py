@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 
 from exporters.durable_files import replaced_atomically, write_atomically
 from exporters.errors import ExportError
-from exporters.lora.layout import TARGET_MODULES, LoraLayout, parse_peft_name
+from exporters.lora.layout import ENCODER_MODULES, TARGET_MODULES, LoraLayout, parse_peft_name
+from exporters.lora.peft_names import module_name, peft_name
 from exporters.manifest import Architecture, Manifest
 
 _CONFIG_NAME = "adapter_config.json"
 _WEIGHTS_NAME = "adapter_model.safetensors"
-_PREFIX = "base_model.model.model."
 # Settings under which an adapter is more than B·A on linear layers of the blocks.
 _REFUSED_SETTINGS = {
     "use_dora": "DoRA",
@@ -94,13 +94,14 @@ def read_peft_adapter(folder: Path, architecture: Architecture) -> PeftAdapter:
 def save_peft_adapter(folder: Path, manifest: Manifest, values: NDArray[np.float32]) -> None:
     """Writes LoRA values, float32 [parameters], as a folder that `peft` loads."""
     layout = manifest.lora
-    targets, layers = _targets(layout)
+    family = manifest.architecture.family
+    targets, layers = _targets(layout, family)
     config = LoraConfig(
         r=layout.rank,
         lora_alpha=layout.alpha,  # type: ignore[arg-type]  # PEFT takes any number
         target_modules=targets,
         layers_to_transform=layers,
-        task_type=TaskType.CAUSAL_LM,
+        task_type=TaskType.SEQ_CLS if manifest.architecture.classes else TaskType.CAUSAL_LM,
         base_model_name_or_path=manifest.source,
         inference_mode=True,
     )
@@ -112,7 +113,7 @@ def save_peft_adapter(folder: Path, manifest: Manifest, values: NDArray[np.float
     with replaced_atomically(folder / _WEIGHTS_NAME) as temporary:
         save_file(
             {
-                _PREFIX + tensor.peft_suffix: np.ascontiguousarray(matrix)
+                peft_name(family, tensor): np.ascontiguousarray(matrix)
                 for tensor, matrix in layout.unflatten(values).items()
             },
             temporary,
@@ -121,7 +122,7 @@ def save_peft_adapter(folder: Path, manifest: Manifest, values: NDArray[np.float
     write_atomically(folder / _CONFIG_NAME, json.dumps(description, indent=2) + "\n")
 
 
-def _targets(layout: LoraLayout) -> tuple[list[str], list[int] | None]:
+def _targets(layout: LoraLayout, family: str) -> tuple[list[str], list[int] | None]:
     """`target_modules` and `layers_to_transform` that make PEFT adapt just this layout.
 
     PEFT adapts every target in every listed layer; a layout that is not such a grid names each
@@ -130,11 +131,9 @@ def _targets(layout: LoraLayout) -> tuple[list[str], list[int] | None]:
     adapted = {(tensor.layer, tensor.module) for tensor in layout.tensors}
     modules = sorted({module for _, module in adapted})
     if len(adapted) == len(modules) * len(layout.layers):
-        return modules, list(layout.layers)
-    names = (
-        t.peft_suffix.removesuffix(".lora_A.weight") for t in layout.tensors if t.matrix == "A"
-    )
-    return list(names), None
+        # The one block of an ALBERT has no number that PEFT could choose it by.
+        return modules, None if family == "albert" else list(layout.layers)
+    return [module_name(family, t) for t in layout.tensors if t.matrix == "A"], None
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -170,7 +169,7 @@ def _problem(config: Any) -> str | None:
     named = (
         {str(each).rpartition(".")[2] for each in targets} if isinstance(targets, list) else set()
     )
-    foreign = named - set(TARGET_MODULES)
+    foreign = named - {*TARGET_MODULES, *ENCODER_MODULES}
     if foreign:
         return f"LoRA on {', '.join(sorted(foreign))}"
     rank, alpha = config.get("r"), config.get("lora_alpha")
@@ -182,9 +181,10 @@ def _problem(config: Any) -> str | None:
 def _expected_shape(
     architecture: Architecture, key: tuple[int, str, str], rank: int
 ) -> tuple[int, int] | None:
-    """The shape of a LoRA matrix in this model, None for a layer that it lacks."""
+    """The shape of a LoRA matrix in this model, None for a layer or module that it lacks."""
     layer, module, matrix = key
-    if layer >= architecture.layers:
+    is_encoder = architecture.classes is not None
+    if layer >= architecture.layers or is_encoder != (module in ENCODER_MODULES):
         return None
     queries = architecture.heads * architecture.head_size
     keys = architecture.key_value_heads * architecture.head_size
@@ -197,5 +197,6 @@ def _expected_shape(
         "gate_proj": (hidden, inner),
         "up_proj": (hidden, inner),
         "down_proj": (inner, hidden),
+        **dict.fromkeys(ENCODER_MODULES, (hidden, hidden)),
     }[module]
     return (rank, inputs) if matrix == "A" else (outputs, rank)

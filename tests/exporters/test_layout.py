@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporters.lora.layout import TARGET_MODULES, LoraLayout, parse_peft_name
+from exporters.lora.peft_names import peft_name
 
 layouts = st.builds(
     lambda layers, modules, rank: LoraLayout.from_shapes(
@@ -37,10 +38,13 @@ def test_tensors_tile_the_vector_in_canonical_order(layout: LoraLayout) -> None:
     assert np.array_equal(covered, np.arange(layout.parameters))
 
 
-@given(layout=layouts, prefix=st.sampled_from(["", "base_model.model.model."]))
+@given(layout=layouts, prefix=st.sampled_from(["", "base_model.model."]))
 def test_flatten_undoes_unflatten_whatever_the_order(layout: LoraLayout, prefix: str) -> None:
     flat = np.random.default_rng(0).random(layout.parameters, dtype=np.float32)
-    named = [(prefix + t.peft_suffix, values) for t, values in layout.unflatten(flat).items()]
+    named = [
+        (peft_name("llama", t).replace("base_model.model.", prefix), values)
+        for t, values in layout.unflatten(flat).items()
+    ]
     random.Random(0).shuffle(named)
     assert np.array_equal(layout.flatten(dict(named)), flat)
 
@@ -49,10 +53,10 @@ def test_flatten_undoes_unflatten_whatever_the_order(layout: LoraLayout, prefix:
 def test_names_are_unique_and_parse_back(layout: LoraLayout) -> None:
     assert len({t.gguf_name for t in layout.tensors}) == len(layout.tensors)
     for tensor in layout.tensors:
-        parsed = parse_peft_name("base_model.model.model." + tensor.peft_suffix)
-        assert parsed == (tensor.layer, tensor.module, tensor.matrix)
-        with_adapter_name = tensor.peft_suffix.replace(".weight", ".default.weight")
-        assert parse_peft_name(with_adapter_name) == parsed
+        name = peft_name("llama", tensor)
+        assert parse_peft_name(name) == (tensor.layer, tensor.module, tensor.matrix)
+        with_adapter_name = name.replace(".weight", ".default.weight")
+        assert parse_peft_name(with_adapter_name) == parse_peft_name(name)
 
 
 @pytest.mark.parametrize(

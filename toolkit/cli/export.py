@@ -74,6 +74,9 @@ def export_gguf(
 def export_executorch(
     model: Annotated[str, typer.Argument(help="Hugging Face folder, hub id, or .gguf file.")],
     out: Out,
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="Of a new head of an encoder without one.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="What computes: xnnpack or vulkan.")] = "xnnpack",
     quant: Annotated[
         str | None, typer.Option(help="f32, int8 or 8da4w; the backend has a default.")
@@ -123,6 +126,7 @@ def export_executorch(
             out,
             lora=request,
             programs=programs,
+            classes=classes,
             backend=backend,
             quantization=quant,
             allow_portable=allow_portable,
@@ -169,7 +173,8 @@ def summary(bundle: Bundle) -> Table:
     table.add_row(
         "model",
         f"{architecture.family}, {architecture.layers} layers, hidden {architecture.hidden_size}, "
-        f"vocabulary {architecture.vocabulary_size}",
+        f"vocabulary {architecture.vocabulary_size}"
+        + (f", {architecture.classes} classes" if architecture.classes else ""),
     )
     table.add_row(
         "base", f"{manifest.quantization}, {manifest.file('base').bytes / 1e6:.2f} MB (measured)"

@@ -12,6 +12,8 @@ from exporters.executorch.encoder import Encoder
 from exporters.executorch.programs import program_module
 from exporters.executorch.sizes import Sizes
 from exporters.lora.attach import attach_fresh, layout_of, lora_parameters, values_of
+from exporters.lora.layout import parse_peft_name
+from exporters.lora.peft_names import peft_name
 from exporters.lora.request import LoraRequest
 from tests.exporters.executorch.models import ENCODERS, random_encoder
 
@@ -42,11 +44,12 @@ def test_losses_and_slopes_are_exact(family: str) -> None:
     directions = directions.astype(np.float32)
 
     parameters = lora_parameters(peft_model)
+    saved = {name.replace(".default", "") for name in parameters}
+    model_type = peft_model.config.model_type
+    assert {peft_name(model_type, tensor) for tensor in layout.tensors} == saved
     keys = {(each.layer, each.module, each.matrix): each for each in layout.tensors}
 
     def loss_of(flat: torch.Tensor) -> torch.Tensor:
-        from exporters.lora.layout import parse_peft_name
-
         matrices = {}
         for name in parameters:
             tensor = keys[parse_peft_name(name)]  # type: ignore[index]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from exporters.errors import ExportError, UnsupportedModelError
+from exporters.executorch.batches import next_token_runs
 from exporters.executorch.engine import Engine
 from exporters.executorch.export import export_executorch
 from exporters.executorch.sizes import ProgramRequest
@@ -37,7 +38,8 @@ def mean_of(bundle: Bundle, program: Program, reference: Parity) -> np.ndarray:
         directions = np.zeros((program.slots, len(values)), dtype=np.float32)
         lora = {"lora": values, "directions": directions}
     sequences = np.array(reference.reference.sequences)
-    return Engine(bundle.folder).mean(program, sequences, lora)
+    runs = next_token_runs(program, sequences)
+    return Engine(bundle.folder).total(program, runs, lora)
 
 
 def test_float_programs_are_exact(f32_bundle: Bundle) -> None:

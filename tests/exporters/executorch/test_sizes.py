@@ -8,6 +8,16 @@ from hypothesis import strategies as st
 
 from exporters.errors import ExportError
 from exporters.executorch.sizes import ProgramRequest, read_shapes
+from exporters.manifest import Architecture
+
+
+def context_of(length: int) -> Architecture:
+    return Architecture(
+        family="llama", layers=1, hidden_size=8, feed_forward_size=8, heads=1, key_value_heads=1,
+        head_size=8, vocabulary_size=9, context_length=length, rope_theta=1e4, rope_scaling=None,
+        rms_norm_epsilon=1e-5, tied_embeddings=False, attention_bias=False,
+    )  # fmt: skip
+
 
 shapes = st.lists(st.tuples(st.integers(1, 99), st.integers(1, 99)), min_size=1, max_size=4)
 
@@ -26,14 +36,14 @@ def test_other_texts_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("positions", "expected"), [("one", 3), ("all", 15), ("7", 7)])
 def test_positions(positions: str, expected: int) -> None:
-    programs = ProgramRequest(((3, 5),), positions).sizes(context_length=5)
+    programs = ProgramRequest(((3, 5),), positions).sizes(context_of(5))
     assert {sizes.positions for _, sizes in programs.values()} == {expected}
 
 
 @pytest.mark.parametrize("positions", ["some", "16", "0", "-1"])
 def test_impossible_positions_are_refused(positions: str) -> None:
     with pytest.raises(ExportError, match=r"positions"):
-        ProgramRequest(((3, 5),), positions).sizes(context_length=5)
+        ProgramRequest(((3, 5),), positions).sizes(context_of(5))
 
 
 @given(
@@ -43,5 +53,5 @@ def test_every_size_has_a_method_of_its_own(
     shapes: list[tuple[int, int]], loss: set[int], tangent: set[int]
 ) -> None:
     request = ProgramRequest(tuple(shapes), loss_slots=tuple(loss), tangent_slots=tuple(tangent))
-    programs = request.sizes(context_length=99)
+    programs = request.sizes(context_of(99))
     assert len(programs) == len(set(shapes)) * (len(loss) + len(tangent))
