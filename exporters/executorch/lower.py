@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from executorch.exir import (
@@ -23,6 +19,7 @@ from torch.export import ExportedProgram
 
 from exporters.errors import ExportError
 from exporters.executorch.backends.backend import Backend
+from exporters.executorch.quiet import quiet_python
 from exporters.manifest import Quantization
 
 PROGRAM_NAME = "program.pte"
@@ -46,7 +43,7 @@ def lower(
     Raises:
         ExportError: tracing or the backend's compiler failed.
     """
-    with _quiet(), torch.no_grad():
+    with quiet_python(), torch.no_grad():
         try:
             traced = {
                 name: _trace(method, backend, quantization) for name, method in methods.items()
@@ -71,7 +68,7 @@ def lower(
 
 def write(program: ExecutorchProgramManager, folder: Path) -> None:
     """Writes PROGRAM_NAME and WEIGHTS_NAME."""
-    with _quiet():
+    with quiet_python():
         with (folder / PROGRAM_NAME).open("wb") as file:
             program.write_to_file(file)
         program.write_tensor_data_to_file(str(folder))
@@ -131,16 +128,3 @@ def _is_constant(program: ExportedProgram, name: str) -> bool:
         or name in signature.inputs_to_buffers
         or name in signature.inputs_to_lifted_tensor_constants
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps ExecuTorch's and torchao's notices of their own progress off the terminal."""
-    before: Any = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
