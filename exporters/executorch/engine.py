@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from exporters.errors import ExportError
 from exporters.executorch.batches import Inputs
 from exporters.executorch.lower import PROGRAM_NAME, WEIGHTS_NAME
+from exporters.executorch.quiet import quiet_imports
 from exporters.manifest import Program
 
 
@@ -90,9 +90,9 @@ def one_thread() -> None:
 
 
 def _runtime() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_imports():
         import executorch.kernels.quantized  # noqa: F401  # registers quantized embeddings
         from executorch.extension.pybindings import portable_lib
 
+        portable_lib._get_operator_names()  # the first call looks the processor over
     return portable_lib

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from executorch.exir import (
@@ -17,12 +13,12 @@ from executorch.exir import (
     ExecutorchProgramManager,
     to_edge_transform_and_lower,
 )
-from executorch.exir.backend.partitioner import Partitioner, PartitionResult
 from torch import nn
 from torch.export import ExportedProgram
 
 from exporters.errors import ExportError
 from exporters.executorch.backends.backend import Backend
+from exporters.executorch.quiet import quiet_python
 from exporters.manifest import Quantization
 
 PROGRAM_NAME = "program.pte"
@@ -46,16 +42,17 @@ def lower(
     Raises:
         ExportError: tracing or the backend's compiler failed.
     """
-    with _quiet(), torch.no_grad():
+    with quiet_python(), torch.no_grad():
         try:
             traced = {
                 name: _trace(method, backend, quantization) for name, method in methods.items()
             }
             lowered: EdgeProgramManager = to_edge_transform_and_lower(
                 traced,
-                partitioner=[_WithExternalWeights(each) for each in backend.partitioners()],
+                partitioner=backend.partitioners(),
                 compile_config=backend.compile_config(),
             )
+            _move_to_weights_file(lowered)
             return lowered.to_executorch(
                 ExecutorchBackendConfig(
                     external_constants=_file_of,
@@ -71,7 +68,7 @@ def lower(
 
 def write(program: ExecutorchProgramManager, folder: Path) -> None:
     """Writes PROGRAM_NAME and WEIGHTS_NAME."""
-    with _quiet():
+    with quiet_python():
         with (folder / PROGRAM_NAME).open("wb") as file:
             program.write_to_file(file)
         program.write_tensor_data_to_file(str(folder))
@@ -89,6 +86,17 @@ def _trace(method: Method, backend: Backend, quantization: Quantization) -> Expo
     return torch.export.export(convert_pt2e(prepared), method.inputs, strict=False)
 
 
+def _move_to_weights_file(lowered: EdgeProgramManager) -> None:
+    """Takes the delegates' constants out of the program.
+
+    ExecuTorch would have each backend tag its constants for a file of their own, which not all of
+    them do; at run time it looks them up by their hashes in both files alike.
+    """
+    store = lowered._named_data_store
+    store.external_data.setdefault(_WEIGHTS_TAG, {}).update(store.pte_data)
+    store.pte_data.clear()
+
+
 def _file_of(constant: torch.fx.Node) -> str | None:
     """The file that holds a constant which no delegate took; None: the program itself.
 
@@ -96,51 +104,3 @@ def _file_of(constant: torch.fx.Node) -> str | None:
     tables have one too, but differ from size to size.
     """
     return _WEIGHTS_TAG if constant.name.startswith(("p_model_", "b_model_")) else None
-
-
-class _WithExternalWeights(Partitioner):
-    """A partitioner whose delegates keep their constants in the weights file.
-
-    ExecuTorch's delegates look for a tag in the metadata of a constant's node. Tracing drops the
-    metadata of constants, so the tag is put there when everything but partitioning is done.
-    """
-
-    def __init__(self, partitioner: Partitioner) -> None:
-        super().__init__()
-        self._partitioner = partitioner
-
-    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
-        for node in exported_program.graph.nodes:
-            if node.op == "placeholder" and _is_constant(exported_program, node.name):
-                node.meta["custom"] = {
-                    **(node.meta.get("custom") or {}),
-                    "delegate_constant_tag": _WEIGHTS_TAG,
-                }
-        return self._partitioner.partition(exported_program)
-
-    def ops_to_not_decompose(
-        self, ep: ExportedProgram
-    ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
-        return self._partitioner.ops_to_not_decompose(ep)
-
-
-def _is_constant(program: ExportedProgram, name: str) -> bool:
-    signature = program.graph_signature
-    return (
-        name in signature.inputs_to_parameters
-        or name in signature.inputs_to_buffers
-        or name in signature.inputs_to_lifted_tensor_constants
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps ExecuTorch's and torchao's notices of their own progress off the terminal."""
-    before: Any = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -109,7 +109,10 @@ def export_executorch(
     json: JsonOption = False,
 ) -> None:
     """Write an ExecuTorch bundle: programs of fixed sizes, their common weights, LoRA, manifest."""
-    from exporters.executorch.export import export_executorch as export
+    from exporters.executorch.quiet import quiet_imports
+
+    with quiet_imports():
+        from exporters.executorch.export import export_executorch as export
     from exporters.executorch.sizes import KINDS, ProgramRequest, read_shapes
 
     request = _lora_request(lora, lora_rank, lora_alpha, lora_targets, lora_layers)
