@@ -40,20 +40,20 @@ def _of_wheel() -> list[str]:
         raise RunnerBuildError(
             "the package executorch is not installed", remedy="pip install executorch==1.4.1"
         )
-    folder = Path(folders[0])
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    library = folder / "extension" / "pybindings" / f"_portable_lib{suffix}"
-    if not library.is_file():
+    # It is a namespace package: any folder of that name on the path is a part of it.
+    name = f"extension/pybindings/_portable_lib{sysconfig.get_config_var('EXT_SUFFIX')}"
+    folder = next((each for each in map(Path, folders) if (each / name).is_file()), None)
+    if folder is None:
         raise RunnerBuildError(
             "the installed executorch has no runtime library for this Python",
             remedy="pip install --force-reinstall executorch==1.4.1",
-            file=library,
+            file=Path(folders[0]) / name,
         )
     # Where the wheel has Qualcomm's backend, that library defines the runtime's core for all. The
     # kernels for quantized embeddings register themselves there when their library is loaded.
     core = folder / "backends" / "qualcomm" / "libqnn_executorch_backend.so"
     quantized = folder / "kernels" / "quantized" / "libquantized_ops_aot_lib.so"
-    libraries = [library, *(path for path in (core, quantized) if path.is_file())]
+    libraries = [folder / name, *(path for path in (core, quantized) if path.is_file())]
     return [
         f"-DEXECUTORCH_WHEEL={folder}",
         f"-DEXECUTORCH_VERSION={importlib.metadata.version('executorch')}",
