@@ -15,7 +15,6 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED) $(MINILM)
 	$(BIN)/fwdllm runner build --test
-	$(BIN)/fwdllm runner build --backend executorch --test
 	$(BIN)/python -m pytest
 
 # Needs glslc, libvulkan-dev, spirv-headers and a Vulkan driver, such as Mesa's in software.

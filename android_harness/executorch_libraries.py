@@ -17,11 +17,16 @@ from pathlib import Path
 from android_harness.accelerators import RunnerBuildError
 
 _INSTALLED_CONFIG = "lib/cmake/ExecuTorch/executorch-config.cmake"
+_DEBIAN_PACKAGE = f"libpython{sysconfig.get_python_version()}"
 _BUILD_FOR_ANDROID = (
     "build ExecuTorch 1.4.1 from its sources with the NDK (`cmake --preset android-arm64-v8a "
     "-DCMAKE_INSTALL_PREFIX=FOLDER`, then `cmake --build cmake-out --target install`) and set "
     "EXECUTORCH_ROOT to FOLDER"
 )
+
+
+class PythonLibraryError(RunnerBuildError):
+    """This machine's Python cannot be linked to."""
 
 
 def executorch_arguments(*, android: bool) -> list[str]:
@@ -71,9 +76,10 @@ def _python_library() -> Path:
     for path in candidates:
         if path.suffix != ".a" and path.is_file():
             return path
-    raise RunnerBuildError(
+    raise PythonLibraryError(
         "this Python has no shared library, which the executorch wheel needs outside of Python",
-        remedy="use a Python that was built with --enable-shared, such as the system's",
+        remedy=f"install it (Debian's package {_DEBIAN_PACKAGE}), or use a Python that was built "
+        "with --enable-shared",
         file=candidates[0],
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from android_harness.executorch_libraries import PythonLibraryError
 from android_harness.runner_build import build_runner
 from tests.twin_bundles import TwinBundles, make_twins
 
@@ -26,8 +27,11 @@ def runner_binary() -> Path:
 
 @pytest.fixture(scope="session")
 def executorch_runner_binary() -> Path:
-    """The runner for ExecuTorch's programs, likewise."""
-    return build_runner(engine="executorch")
+    """The runner for ExecuTorch's programs, likewise; skips where Python cannot be linked to."""
+    try:
+        return build_runner(engine="executorch")
+    except PythonLibraryError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -150,6 +150,11 @@ def _check(bundle: Bundle, data: TrainingData, config: TrainingConfig) -> None:
             "the native runner has no classification head",
             remedy="classify by prompt and verbalizer",
         )
+    if config.memory_bytes is not None and bundle.manifest.format != "gguf":
+        raise TrainingError(
+            "the programs of this bundle take what memory they were exported with",
+            remedy="leave the limit out, or export smaller sizes",
+        )
     for example in (*data.examples, *data.held_out):
         _check_example(example, bundle, config.loss)
 
