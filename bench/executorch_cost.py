@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--positions", choices=("one", "all"), default="one", help="per sequence")
     parser.add_argument(
         "--programs",
-        default="loss:8:2,loss:8:16,tangent:8:8,tangent:2:16",
+        default="loss:8:2,loss:2:16,tangent:2:16",
         help="kind:batch:slots",
     )
     parser.add_argument("--repetitions", type=int, default=5)

@@ -100,24 +100,18 @@ class Duals:
         output = torch.bmm(weights, values)
         scores = tangents = None
         if q.tangents is not None:
-            scores = _below(heads.tangent_queries(q.tangents), keys)
+            scores = _tangent_times(heads.tangent_queries(q.tangents), keys)
         if k.tangents is not None:
-            scores = _sum(scores, self._each(queries, heads.tangent_keys(k.tangents)))
+            scores = _sum(scores, _times_tangent(queries, heads.tangent_keys(k.tangents)))
         if scores is not None:
             # d softmax = w ⊙ (ds − ⟨w, ds⟩); times the values, (w ⊙ ds) V − ⟨w, ds⟩ · output.
             weighed = scores * _for_all(weights)
             total = self._row_mean(weighed) * float(heads.length)
-            tangents = _below(weighed, values) - total * _for_all(output)
+            tangents = _tangent_times(weighed, values) - total * _for_all(output)
         if v.tangents is not None:
-            tangents = _sum(tangents, self._each(weights, heads.tangent_values(v.tangents)))
+            tangents = _sum(tangents, _times_tangent(weights, heads.tangent_values(v.tangents)))
         rows = None if tangents is None else heads.tangent_rows(tangents)
         return Dual(heads.rows(output), rows)
-
-    def _each(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-        """[matrices, m, n] times each of [matrices, K, n, p] -> [matrices, K, m, p]."""
-        copies = self._spread(_for_all(left))
-        product = torch.bmm(copies.flatten(0, 1), right.flatten(0, 1))
-        return product.view(*right.shape[:2], left.shape[1], right.shape[3])
 
     def scale(self, x: Dual, factor: float) -> Dual:
         return Dual(x.value * factor, None if x.tangents is None else x.tangents * factor)
@@ -164,15 +158,22 @@ def _sum(x: torch.Tensor | None, y: torch.Tensor | None) -> torch.Tensor | None:
     return x + y
 
 
+# Tangents of a matrix's rows stand below each other, [matrices, rows, K, columns]: both kinds of
+# product then leave them so without moving anything.
+
+
 def _for_all(x: torch.Tensor) -> torch.Tensor:
-    """[matrices, m, n] -> [matrices, 1, m, n], to be broadcast over the directions."""
-    return x.view(x.shape[0], 1, *x.shape[1:])
+    """[matrices, rows, columns] -> [matrices, rows, 1, columns], to be broadcast."""
+    return x.view(*x.shape[:2], 1, x.shape[2])
 
 
-def _below(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Each of [matrices, K, m, n] times [matrices, n, p] -> [matrices, K, m, p].
+def _tangent_times(tangents: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """[matrices, m, K, n] times [matrices, n, p] -> [matrices, m, K, p]."""
+    product = torch.bmm(tangents.flatten(1, 2), right)
+    return product.view(*tangents.shape[:3], right.shape[2])
 
-    The factors of one matrix stand below each other in one product.
-    """
-    product = torch.bmm(left.flatten(1, 2), right)
-    return product.view(*left.shape[:3], right.shape[2])
+
+def _times_tangent(left: torch.Tensor, tangents: torch.Tensor) -> torch.Tensor:
+    """[matrices, m, n] times [matrices, n, K, p] -> [matrices, m, K, p]."""
+    product = torch.bmm(left, tangents.flatten(2, 3))
+    return product.view(*left.shape[:2], *tangents.shape[2:])

@@ -55,27 +55,27 @@ class HeadShapes:
         )
 
     def tangent_queries(self, q: torch.Tensor) -> torch.Tensor:
-        """[K, rows, heads · size] -> [matrices, K, group · length, size]"""
+        """[K, rows, heads · size] -> [matrices, group · length, K, size]"""
         by_head = q.view(-1, self.batch, self.length, self.key_value_heads, self.group, self.size)
-        return by_head.permute(1, 3, 0, 4, 2, 5).reshape(
-            self.matrices, -1, self.group * self.length, self.size
+        return by_head.permute(1, 3, 4, 2, 0, 5).reshape(
+            self.matrices, self.group * self.length, -1, self.size
         )
 
     def tangent_keys(self, k: torch.Tensor) -> torch.Tensor:
-        """[K, rows, key_value_heads · size] -> [matrices, K, size, length]"""
+        """[K, rows, key_value_heads · size] -> [matrices, size, K, length]"""
         by_head = k.view(-1, self.batch, self.length, self.key_value_heads, self.size)
-        return by_head.permute(1, 3, 0, 4, 2).reshape(self.matrices, -1, self.size, self.length)
+        return by_head.permute(1, 3, 4, 0, 2).reshape(self.matrices, self.size, -1, self.length)
 
     def tangent_values(self, v: torch.Tensor) -> torch.Tensor:
-        """[K, rows, key_value_heads · size] -> [matrices, K, length, size]"""
+        """[K, rows, key_value_heads · size] -> [matrices, length, K, size]"""
         by_head = v.view(-1, self.batch, self.length, self.key_value_heads, self.size)
-        return by_head.permute(1, 3, 0, 2, 4).reshape(self.matrices, -1, self.length, self.size)
+        return by_head.permute(1, 3, 2, 0, 4).reshape(self.matrices, self.length, -1, self.size)
 
     def tangent_rows(self, attended: torch.Tensor) -> torch.Tensor:
-        """[matrices, K, group · length, size] -> [K, rows, heads · size]"""
+        """[matrices, group · length, K, size] -> [K, rows, heads · size]"""
         by_head = attended.view(
-            self.batch, self.key_value_heads, -1, self.group, self.length, self.size
+            self.batch, self.key_value_heads, self.group, self.length, -1, self.size
         )
-        return by_head.permute(2, 0, 4, 1, 3, 5).reshape(
+        return by_head.permute(4, 0, 3, 1, 2, 5).reshape(
             -1, self.batch * self.length, self.heads * self.size
         )

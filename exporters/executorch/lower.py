@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from executorch.exir import (
     ExecutorchProgramManager,
 )
 from executorch.exir._serialize.data_serializer import DataEntry, DataPayload
-from executorch.exir.backend.partitioner import Partitioner, PartitionResult
 from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
 from torch import nn
 from torch.export import ExportedProgram
@@ -57,7 +56,8 @@ def lower(
             traced = {
                 name: _trace(method, backend, quantization) for name, method in methods.items()
             }
-            lowered: EdgeProgramManager = backend.lower(traced, _WithExternalWeights)
+            lowered: EdgeProgramManager = backend.lower(traced)
+            _move_to_weights_file(lowered)
             return lowered.to_executorch(
                 ExecutorchBackendConfig(
                     external_constants=_file_of,
@@ -108,6 +108,19 @@ def _trace(method: Method, backend: Backend, quantization: Quantization) -> Expo
     return torch.export.export(convert_pt2e(prepared), method.inputs, strict=False)
 
 
+def _move_to_weights_file(lowered: EdgeProgramManager) -> None:
+    """Takes the delegates' constants out of the program.
+
+    ExecuTorch would have each backend tag its constants for a file of their own, which not all of
+    them do; at run time it looks them up by their hashes in both files alike.
+    """
+    store = lowered._named_data_store
+    if not store.pte_data:
+        return
+    store.external_data.setdefault(_WEIGHTS_TAG, {}).update(store.pte_data)
+    store.pte_data.clear()
+
+
 def _file_of(constant: torch.fx.Node) -> str | None:
     """The file that holds a constant which no delegate took; None: the program itself.
 
@@ -115,38 +128,3 @@ def _file_of(constant: torch.fx.Node) -> str | None:
     tables have one too, but differ from size to size.
     """
     return _WEIGHTS_TAG if constant.name.startswith(("p_model_", "b_model_")) else None
-
-
-class _WithExternalWeights(Partitioner):
-    """A partitioner whose delegates keep their constants in the weights file.
-
-    ExecuTorch's delegates look for a tag in the metadata of a constant's node. Tracing drops the
-    metadata of constants, so the tag is put there when everything but partitioning is done.
-    """
-
-    def __init__(self, partitioner: Partitioner) -> None:
-        super().__init__()
-        self._partitioner = partitioner
-
-    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
-        for node in exported_program.graph.nodes:
-            if node.op == "placeholder" and _is_constant(exported_program, node.name):
-                node.meta["custom"] = {
-                    **(node.meta.get("custom") or {}),
-                    "delegate_constant_tag": _WEIGHTS_TAG,
-                }
-        return self._partitioner.partition(exported_program)
-
-    def ops_to_not_decompose(
-        self, ep: ExportedProgram
-    ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
-        return self._partitioner.ops_to_not_decompose(ep)
-
-
-def _is_constant(program: ExportedProgram, name: str) -> bool:
-    signature = program.graph_signature
-    return (
-        name in signature.inputs_to_parameters
-        or name in signature.inputs_to_buffers
-        or name in signature.inputs_to_lifted_tensor_constants
-    )

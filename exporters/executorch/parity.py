@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,47 +33,12 @@ def measure_parity(
     Raises:
         ExportError: the runtime cannot run the programs.
     """
-    engine = Engine(folder)
-    smallest = sorted(programs, key=lambda each: each.batch * each.length * each.slots)
-    steps = np.stack(
-        [direction(seed, len(values)) for seed in reference.seeds]
-        or [np.zeros_like(values)]  # the loss alone
-    )
-    tangent = next((each for each in smallest if each.kind == "tangent"), None)
-    loss_program = next((each for each in smallest if each.kind == "loss"), None)
-    on_progress(0, len(steps))
-
-    def losses(offsets: NDArray[np.float32]) -> NDArray[np.float64]:
-        assert loss_program is not None
-        found = []
-        for first in range(0, len(offsets), loss_program.slots):
-            some = offsets[first : first + loss_program.slots]
-            slots = np.resize(some, (loss_program.slots, len(values))) + values
-            total = engine.total(loss_program, comparison.runs(loss_program), {"lora": slots})
-            found.append(total[: len(some)])
-            on_progress(min(first, len(steps)), len(steps))
-        return np.concatenate(found)
-
-    epsilon = None
-    if tangent is not None:
-        rows = []
-        for first in range(0, len(steps), tangent.slots):
-            some = steps[first : first + tangent.slots]
-            directions = np.resize(some, (tangent.slots, len(values)))
-            inputs = {"lora": values, "directions": directions}
-            total = engine.total(tangent, comparison.runs(tangent), inputs)
-            loss = float(total[0])
-            rows.append(total[1 : 1 + len(some)])
-            on_progress(first, len(steps))
-        slopes = np.concatenate(rows)
-    else:
-        epsilon = EPSILON
-        step = np.float32(epsilon) * steps
-        slopes = (losses(step) - losses(-step)) / (2 * epsilon)
-    if loss_program is not None:
-        loss = float(losses(np.zeros_like(steps[:1]))[0])
-    on_progress(len(steps), len(steps))
-    asked = len(reference.seeds)
+    artifact = _Artifact(Engine(folder), comparison, programs, values)
+    on_progress(0, 2)
+    loss = artifact.loss()
+    on_progress(1, 2)
+    slopes = artifact.slopes(reference.seeds) if reference.seeds else None
+    on_progress(2, 2)
     return Parity(
         engine=engine_name(backend),
         sequences=comparison.count,
@@ -80,9 +46,64 @@ def measure_parity(
         reference_loss=reference.loss,
         artifact_loss=loss,
         relative_loss_difference=abs(loss - reference.loss) / reference.loss,
-        directions=asked,
-        epsilon=epsilon,
-        slope_cosine=cosine(reference.slopes, slopes) if asked else None,
-        slope_error=relative_error(slopes, reference.slopes) if asked else None,
+        directions=len(reference.seeds),
+        epsilon=None if artifact.has_tangents else EPSILON,
+        slope_cosine=None if slopes is None else cosine(reference.slopes, slopes),
+        slope_error=None if slopes is None else relative_error(slopes, reference.slopes),
         reference=reference.for_devices(),
     )
+
+
+@dataclass(frozen=True)
+class _Artifact:
+    """A bundle's programs at some LoRA values, on the comparison's inputs."""
+
+    engine: Engine
+    comparison: Comparison
+    programs: Sequence[Program]
+    values: NDArray[np.float32]
+
+    @property
+    def has_tangents(self) -> bool:
+        return any(each.kind == "tangent" for each in self.programs)
+
+    def loss(self) -> float:
+        """By a loss program, where there is one."""
+        nowhere = np.zeros_like(self.values)[None]
+        if any(each.kind == "loss" for each in self.programs):
+            return float(self._losses(nowhere)[0])
+        return float(self._tangents(nowhere)[0])
+
+    def slopes(self, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """Along the Rademacher directions of the seeds."""
+        steps = np.stack([direction(seed, len(self.values)) for seed in seeds])
+        if self.has_tangents:
+            slots = self._smallest("tangent").slots
+            parts = [steps[first : first + slots] for first in range(0, len(steps), slots)]
+            return np.concatenate([self._tangents(part)[1:] for part in parts])
+        moved = np.float32(EPSILON) * steps
+        return (self._losses(moved) - self._losses(-moved)) / (2 * EPSILON)
+
+    def _losses(self, offsets: NDArray[np.float32]) -> NDArray[np.float64]:
+        """At the values plus each of the offsets, [offsets, parameters]."""
+        program = self._smallest("loss")
+        found = []
+        for first in range(0, len(offsets), program.slots):
+            some = offsets[first : first + program.slots]
+            lora = np.resize(some, (program.slots, len(self.values))) + self.values
+            total = self.engine.total(program, self.comparison.runs(program), {"lora": lora})
+            found.append(total[: len(some)])
+        return np.concatenate(found)
+
+    def _tangents(self, steps: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The loss, and the slopes along at most as many steps as the program has slots."""
+        program = self._smallest("tangent")
+        directions = np.resize(steps, (program.slots, len(self.values)))
+        lora = {"lora": self.values, "directions": directions}
+        return self.engine.total(program, self.comparison.runs(program), lora)[: 1 + len(steps)]
+
+    def _smallest(self, kind: str) -> Program:
+        return min(
+            (each for each in self.programs if each.kind == kind),
+            key=lambda each: each.batch * each.length * each.slots,
+        )

@@ -101,7 +101,8 @@ def save_peft_adapter(folder: Path, manifest: Manifest, values: NDArray[np.float
         lora_alpha=layout.alpha,  # type: ignore[arg-type]  # PEFT takes any number
         target_modules=targets,
         layers_to_transform=layers,
-        task_type=TaskType.SEQ_CLS if manifest.architecture.classes else TaskType.CAUSAL_LM,
+        # With SEQ_CLS, PEFT would look for a trained head in the adapter.
+        task_type=None if manifest.architecture.classes else TaskType.CAUSAL_LM,
         base_model_name_or_path=manifest.source,
         inference_mode=True,
     )

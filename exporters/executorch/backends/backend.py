@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -78,24 +78,13 @@ class Backend(ABC):
 
         return EdgeCompileConfig(_check_ir_validity=False)
 
-    def lower(
-        self,
-        programs: Mapping[str, ExportedProgram],
-        wrapped: Callable[[Partitioner], Partitioner],
-    ) -> EdgeProgramManager:
-        """Traced methods with the delegated parts compiled.
-
-        Args:
-            programs: by method name.
-            wrapped: to be applied to every partitioner.
-        """
+    def lower(self, programs: Mapping[str, ExportedProgram]) -> EdgeProgramManager:
+        """Traced methods, by name, with the delegated parts compiled."""
         from executorch.exir import to_edge_transform_and_lower
 
         return to_edge_transform_and_lower(
             dict(programs),
-            partitioner={
-                name: [wrapped(each) for each in self.partitioners(name)] for name in programs
-            },
+            partitioner={name: self.partitioners(name) for name in programs},
             compile_config=self.compile_config(),
         )
 

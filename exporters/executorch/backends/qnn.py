@@ -6,7 +6,7 @@ Written to the interface of ExecuTorch's QNN backend; compiling needs Qualcomm's
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from exporters.executorch.backends.backend import Backend
@@ -78,11 +78,7 @@ class Qnn(Backend):
         )
         return quantizer
 
-    def lower(
-        self,
-        programs: Mapping[str, ExportedProgram],
-        wrapped: Callable[[Partitioner], Partitioner],
-    ) -> EdgeProgramManager:
+    def lower(self, programs: Mapping[str, ExportedProgram]) -> EdgeProgramManager:
         """As usual, with Qualcomm's own passes before, while its compiler is up."""
         self._load_compiler()
         from executorch.backends.qualcomm._passes.qnn_pass_manager import (
@@ -101,9 +97,7 @@ class Qnn(Backend):
             return to_edge_transform_and_lower(
                 prepared,
                 transform_passes=passes,
-                partitioner={
-                    name: [wrapped(each) for each in self.partitioners(name)] for name in programs
-                },
+                partitioner={name: self.partitioners(name) for name in programs},
                 compile_config=self.compile_config(),
             )
 
