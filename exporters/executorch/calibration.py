@@ -7,13 +7,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from exporters.executorch.decoder import CausalAttention
+from exporters.executorch.encoder import Encoder
 from exporters.executorch.parity import EPSILON
 from exporters.executorch.subject import Comparison
 from exporters.lora.directions import direction
 from exporters.manifest import Program
 
 _FIRST_SEED = 0
-_CLOSED = -32.0  # e⁻³² is nothing beside e⁰
+_CLOSED = 32.0  # e⁻³² is nothing beside e⁰
 
 
 def calibration_of(
@@ -36,10 +38,12 @@ def calibration_of(
 
 
 def narrow_masks(program: nn.Module) -> None:
-    """Limits the masks of a program's frame to what closes a position.
+    """Limits what a program's masks take from scores to what closes a position.
 
     Ranges of integers are chosen to hold every value: beside −1e9 all scores would round to zero.
     """
-    for name, buffer in program.named_buffers():
-        if name.endswith("frame.mask"):
-            buffer.clamp_(min=_CLOSED)
+    for module in program.modules():
+        if isinstance(module, CausalAttention):
+            module.mask.clamp_(min=-_CLOSED)
+        elif isinstance(module, Encoder):
+            module.closed = _CLOSED

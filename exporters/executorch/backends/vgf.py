@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from exporters.executorch.backends.backend import Backend
+from exporters.executorch.backends.backend import LOOK_UPS_AND_LOSS, Backend
 from exporters.executorch.backends.needs import need_packages
 from exporters.manifest import Quantization
 
@@ -17,6 +17,9 @@ class Vgf(Backend):
     name: ClassVar[str] = "vgf"
     quantizations: tuple[Quantization, ...] = ("int8",)
     runtime_name: ClassVar[str | None] = "VgfBackend"
+
+    # Token ids are made 32-bit numbers before the graph.
+    allowed_portable: ClassVar[frozenset[str]] = LOOK_UPS_AND_LOSS | {"_to_dim_order_copy"}
 
     def check(self) -> None:
         need_packages(self.name, ["model_converter", "tosa_serializer"])
