@@ -15,7 +15,7 @@ from exporters.lora.layout import LoraLayout
 
 MANIFEST_NAME = "manifest.json"
 # Of the base weights: f32 in any bundle, then those of GGUF, then those of ExecuTorch.
-Quantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_k_m", "int8", "8da4w"]
+Quantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_k_m", "int8", "8da4w", "16a8w", "16a4w"]
 GgufQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_k_m"]
 QUANTIZATIONS: tuple[GgufQuantization, ...] = ("f32", "f16", "q8_0", "q4_0", "q4_k_m")
 
@@ -121,6 +121,29 @@ class Delegation(Part):
     portable: dict[str, int]  # left to ExecuTorch's portable kernels, by operation
 
 
+class CompilerEstimate(Part):
+    """What an NPU's compiler expects of one run of a program's delegated parts.
+
+    Modelled, not measured: no processor ran the program. Numbers are sums over the parts, which
+    run one after another; memory is that of the part that needs most.
+    """
+
+    provenance: Literal["modelled"] = "modelled"
+    compiler: str  # name and version
+    processor: str
+    system: str  # the compiler's name of the memory system: clocks, widths and latencies
+    memory_mode: str  # the compiler's name of what lies in which memory
+    clock_hz: float
+    parts: int
+    cycles: int
+    runs_per_second: float  # at that clock
+    multiply_accumulates: int
+    # By memory: sram, dram, on_chip_flash, off_chip_flash. Those that are not used are left out.
+    traffic_bytes: dict[str, int]
+    weight_bytes: dict[str, int]  # the part of the traffic that is weights
+    memory_bytes: dict[str, int]
+
+
 class Program(Part):
     """One method of an ExecuTorch program: a computation of fixed sizes.
 
@@ -140,6 +163,7 @@ class Program(Part):
     inputs: tuple[ProgramTensor, ...]
     outputs: tuple[ProgramTensor, ...]
     delegation: Delegation
+    estimate: CompilerEstimate | None = None
 
 
 class Manifest(Contract):
@@ -163,6 +187,9 @@ class Manifest(Contract):
     versions: dict[str, str]  # package -> version of everything that made the bundle
     created: str  # ISO 8601, UTC
     backend: str | None = None
+    soc: str | None = None  # the chip that the programs are compiled for; None: they suit any
+    # What a process needs in its environment before it loads the programs.
+    environment: dict[str, str] = Field(default_factory=dict)
     programs: tuple[Program, ...] = ()
 
     def file(self, role: str) -> BundleFile:

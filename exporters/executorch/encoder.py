@@ -116,6 +116,7 @@ class Encoder(Model):
     """
 
     second_input: ClassVar[str] = "mask"
+    closed = _CLOSED  # what is taken from the score of a position of padding
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -171,7 +172,7 @@ class Encoder(Model):
     ) -> Value:
         """The head's input, one row per sequence of `tokens`, int64 [B, T]."""
         heads = frame.heads
-        closed = (mask.view(heads.batch, 1, heads.length) - 1) * _CLOSED
+        closed = (mask.view(heads.batch, 1, heads.length) - 1) * self.closed
 
         def attend(q: Value, k: Value, v: Value) -> Value:
             scaled = arithmetic.scale(q, heads.size**-0.5)

@@ -79,9 +79,15 @@ def engine_name(backend: str) -> str:
     return f"executorch {version('executorch')}, {backend}"
 
 
-def can_run(runtime_name: str) -> bool:
-    """Whether the runtime in the wheel has a delegate."""
-    return runtime_name in _runtime()._get_registered_backend_names()
+def can_run(runtime_name: str | None) -> bool:
+    """Whether the runtime in the wheel has a delegate, and that finds what it needs itself."""
+    if runtime_name is None:
+        return False
+    runtime = _runtime()
+    if runtime_name not in runtime._get_registered_backend_names():
+        return False
+    with quiet_imports():  # delegates tell where they looked for their libraries
+        return bool(runtime._is_available(runtime_name))
 
 
 def one_thread() -> None:

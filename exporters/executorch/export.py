@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from exporters.durable_files import folder_replaced_atomically
 from exporters.errors import ExportError
 from exporters.executorch.backends.backend import Backend
 from exporters.executorch.backends.registry import backend_named
+from exporters.executorch.calibration import calibration_of, narrow_masks
 from exporters.executorch.delegation import delegation_of, refuse_portable
 from exporters.executorch.engine import can_run
 from exporters.executorch.lower import PROGRAM_NAME, WEIGHTS_NAME, Method, lower, write
@@ -35,6 +37,7 @@ from exporters.manifest import (
     Delegation,
     Manifest,
     Parity,
+    Program,
     Quantization,
 )
 from exporters.parity_reference import Reference, measure_reference
@@ -55,6 +58,7 @@ def export_executorch(
     programs: ProgramRequest,
     classes: int | None = None,
     backend: str = "xnnpack",
+    soc: str | None = None,
     quantization: str | None = None,
     allow_portable: bool = False,
     seed: int = 0,
@@ -69,6 +73,7 @@ def export_executorch(
         model: a Hugging Face folder, a hub id, or a LLaMA or Qwen2 GGUF file; a LLaMA-class model
             or an encoder.
         classes: of a new head of an encoder; None takes the checkpoint's head.
+        soc: the chip, for backends that compile for one.
         quantization: None takes the backend's default.
         allow_portable: keep going where operations are left to ExecuTorch's portable kernels.
         seed: of a fresh adapter's A matrices, and of the tokens and directions of the parity
@@ -81,9 +86,10 @@ def export_executorch(
     """
     report = on_progress or (lambda stage, done, total: None)
     refuse_foreign_folder(out)
-    target = backend_named(backend)
+    target = backend_named(backend, soc)
     chosen = _checked(target, quantization)
     target.check()
+    os.environ.update(target.environment)
     subject = find_subject(model, classes)
     wanted = programs.sizes(subject.architecture)
     saved = None
@@ -98,14 +104,19 @@ def export_executorch(
         module, layout, values, comparison, reference = _torch_stage(
             subject, lora, saved, wanted, seed, parity_directions, report
         )
-        delegations = _programs_stage(
-            folder, module, layout, wanted, target, chosen, allow_portable, report
+        described = _programs_stage(
+            folder,
+            module,
+            layout,
+            values,
+            comparison,
+            wanted,
+            target,
+            chosen,
+            allow_portable,
+            report,
         )
         (folder / _ADAPTER_NAME).write_bytes(values.astype("<f4").tobytes())
-        described = tuple(
-            describe_program(kind, sizes, module, layout, delegations[name])
-            for name, (kind, sizes) in wanted.items()
-        )
         parity: Parity | None = None
         if can_run(target.runtime_name):
             parity = measure_parity(
@@ -140,16 +151,16 @@ def export_executorch(
             versions={name: version(name) for name in _MAKERS},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             backend=target.name,
+            soc=target.soc,
+            environment=dict(target.environment),
             programs=described,
         ).write(folder / MANIFEST_NAME)
     return Bundle(out)
 
 
 def _checked(backend: Backend, quantization: str | None) -> Quantization:
-    if quantization is None:
-        return backend.quantizations[0]
     for known in backend.quantizations:
-        if known == quantization:
+        if quantization in (known, None):
             return known
     raise ExportError(
         f"{backend.name} does not compute {quantization}",
@@ -194,26 +205,46 @@ def _programs_stage(
     folder: Path,
     module: Model,
     layout: LoraLayout,
+    values: NDArray[np.float32],
+    comparison: Comparison,
     wanted: dict[str, tuple[Kind, Sizes]],
     backend: Backend,
     quantization: Quantization,
     allow_portable: bool,
     report: Progress,
-) -> dict[str, Delegation]:
-    """Writes program and weights; returns what was delegated of each method."""
+) -> tuple[Program, ...]:
+    """Writes program and weights, and describes the methods."""
     report("lower", 0, 1)
+    nothing = Delegation(backend=backend.name, delegated=0, subgraphs=0, portable={})
+    programs = {
+        name: describe_program(kind, sizes, module, layout, nothing)
+        for name, (kind, sizes) in wanted.items()
+    }
+    is_calibrated = backend.quantizer(quantization) is not None
     backend.quantize_weights(module, quantization)
-    methods = {}
-    for name, (kind, sizes) in wanted.items():
-        inputs = tuple(inputs_of(kind, sizes, module, layout.parameters).values())
-        methods[name] = Method(program_module(kind, module, layout, sizes), inputs)
-    program = lower(methods, backend, quantization)
-    delegations = {name: delegation_of(program, name, backend) for name in methods}
+    methods = {
+        name: Method(
+            program_module(kind, module, layout, sizes),
+            tuple(inputs_of(kind, sizes, module, layout.parameters).values()),
+            calibration_of(programs[name], comparison, values) if is_calibrated else (),
+        )
+        for name, (kind, sizes) in wanted.items()
+    }
+    if is_calibrated:
+        for method in methods.values():
+            narrow_masks(method.module)
+    lowered = lower(methods, backend, quantization)
+    delegations = {name: delegation_of(lowered, name, backend) for name in methods}
     if not allow_portable:
         refuse_portable(delegations.values(), backend)
-    write(program, folder)
+    write(lowered, folder)
     report("lower", 1, 1)
-    return delegations
+    return tuple(
+        program.model_copy(
+            update={"delegation": delegations[name], "estimate": backend.estimate(name)}
+        )
+        for name, program in programs.items()
+    )
 
 
 def _copied(backend: Backend, folder: Path) -> list[Path]:

@@ -11,8 +11,9 @@ from executorch.exir import (
     EdgeProgramManager,
     ExecutorchBackendConfig,
     ExecutorchProgramManager,
-    to_edge_transform_and_lower,
 )
+from executorch.exir._serialize.data_serializer import DataEntry, DataPayload
+from executorch.extension.flat_tensor.serialize.serialize import FlatTensorSerializer
 from torch import nn
 from torch.export import ExportedProgram
 
@@ -23,15 +24,23 @@ from exporters.manifest import Quantization
 
 PROGRAM_NAME = "program.pte"
 WEIGHTS_NAME = "weights.ptd"
+_LONGEST_CAUSE = 300  # characters
 _WEIGHTS_TAG = WEIGHTS_NAME.removesuffix(".ptd")
 
 
 @dataclass(frozen=True)
 class Method:
-    """A module to become a method of the program, with inputs of its fixed shapes."""
+    """A module to become a method of the program.
+
+    Attributes:
+        inputs: of its fixed shapes.
+        calibration: inputs with values as they occur, for backends that choose the ranges of
+            quantized activations before anything runs.
+    """
 
     module: nn.Module
     inputs: tuple[torch.Tensor, ...]
+    calibration: tuple[tuple[torch.Tensor, ...], ...] = ()
 
 
 def lower(
@@ -47,11 +56,7 @@ def lower(
             traced = {
                 name: _trace(method, backend, quantization) for name, method in methods.items()
             }
-            lowered: EdgeProgramManager = to_edge_transform_and_lower(
-                traced,
-                partitioner=backend.partitioners(),
-                compile_config=backend.compile_config(),
-            )
+            lowered: EdgeProgramManager = backend.lower(traced)
             _move_to_weights_file(lowered)
             return lowered.to_executorch(
                 ExecutorchBackendConfig(
@@ -61,17 +66,33 @@ def lower(
             )
         except Exception as error:  # compilers raise whatever they meet
             raise ExportError(
-                f"the programs cannot be lowered for {backend.name}: "
-                f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+                f"the programs cannot be lowered for {backend.name}: {_first_cause(error)}"
             ) from error
 
 
+def _first_cause(error: BaseException) -> str:
+    """Compilers' passes wrap what went wrong in errors about themselves."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:_LONGEST_CAUSE]}"
+
+
 def write(program: ExecutorchProgramManager, folder: Path) -> None:
-    """Writes PROGRAM_NAME and WEIGHTS_NAME."""
+    """Writes PROGRAM_NAME and WEIGHTS_NAME.
+
+    Delegates that compile weights into the program leave nothing for the weights file. It is
+    written all the same, so that programs of all backends load alike; as ExecuTorch refuses files
+    without an entry, with one of a single byte.
+    """
     with quiet_python():
         with (folder / PROGRAM_NAME).open("wb") as file:
             program.write_to_file(file)
         program.write_tensor_data_to_file(str(folder))
+    if not (folder / WEIGHTS_NAME).exists():
+        nothing = DataPayload(buffers=[b"\0"], named_data={"nothing": DataEntry(0, 1, None)})
+        with (folder / WEIGHTS_NAME).open("wb") as file:
+            FlatTensorSerializer().serialize(nothing).write_to_file(file)
 
 
 def _trace(method: Method, backend: Backend, quantization: Quantization) -> ExportedProgram:
@@ -82,7 +103,8 @@ def _trace(method: Method, backend: Backend, quantization: Quantization) -> Expo
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     prepared = prepare_pt2e(traced.module(), quantizer)
-    prepared(*method.inputs)
+    for inputs in method.calibration or (method.inputs,):
+        prepared(*inputs)
     return torch.export.export(convert_pt2e(prepared), method.inputs, strict=False)
 
 
@@ -93,6 +115,8 @@ def _move_to_weights_file(lowered: EdgeProgramManager) -> None:
     them do; at run time it looks them up by their hashes in both files alike.
     """
     store = lowered._named_data_store
+    if not store.pte_data:
+        return
     store.external_data.setdefault(_WEIGHTS_TAG, {}).update(store.pte_data)
     store.pte_data.clear()
 

@@ -7,17 +7,18 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any
 
 
 @contextmanager
 def quiet_python() -> Iterator[None]:
-    """No log lines below errors' and no warnings while it lasts."""
+    """Nothing printed, no log lines and no warnings while it lasts."""
     before: Any = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

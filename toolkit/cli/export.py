@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from exporters.manifest import Bundle, Delegation, GgufQuantization, Program
+from exporters.manifest import (
+    Bundle,
+    CompilerEstimate,
+    Delegation,
+    GgufQuantization,
+    Manifest,
+    Program,
+)
 from toolkit.cli.console import out as console
 from toolkit.cli.console import print_json, progress_bars
 from toolkit.cli.options import JsonOption, integers, names
 
 if TYPE_CHECKING:
     from exporters.lora.request import LoraRequest
+
+_NO_WEIGHTS = 1024  # bytes: a weights file without weights is smaller
 
 app = typer.Typer(help="Export a LLaMA-class model with LoRA to a bundle.", no_args_is_help=True)
 
@@ -77,9 +86,18 @@ def export_executorch(
     classes: Annotated[
         int | None, typer.Option(min=2, help="Of a new head of an encoder without one.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="What computes: xnnpack or vulkan.")] = "xnnpack",
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="What computes: xnnpack, vulkan, qnn, mediatek, samsung, ethos-u, vgf or openvino."
+        ),
+    ] = "xnnpack",
+    soc: Annotated[
+        str | None, typer.Option(help="The chip, for backends that compile for one: SM8650.")
+    ] = None,
     quant: Annotated[
-        str | None, typer.Option(help="f32, int8 or 8da4w; the backend has a default.")
+        str | None,
+        typer.Option(help="Such as f32, int8 or 8da4w; the backend has some, and a default."),
     ] = None,
     sizes: Annotated[
         str, typer.Option(help="Batch x length of the programs, several with commas.")
@@ -131,6 +149,7 @@ def export_executorch(
             programs=programs,
             classes=classes,
             backend=backend,
+            soc=soc,
             quantization=quant,
             allow_portable=allow_portable,
             seed=seed,
@@ -180,11 +199,15 @@ def summary(bundle: Bundle) -> Table:
         + (f", {architecture.classes} classes" if architecture.classes else ""),
     )
     table.add_row(
-        "base", f"{manifest.quantization}, {manifest.file('base').bytes / 1e6:.2f} MB (measured)"
+        "base", f"{manifest.quantization}, {_weights_of(manifest) / 1e6:.2f} MB (measured)"
     )
+    if manifest.soc is not None:
+        table.add_row("chip", manifest.soc)
     for program in manifest.programs:
         table.add_row(program.kind, _program_text(program))
         table.add_row("", _delegation_text(program.delegation))
+        if program.estimate is not None:
+            table.add_row("", _estimate_text(program.estimate))
     table.add_row(
         "LoRA",
         f"rank {lora.rank}, alpha {lora.alpha:g}, {lora.parameters:,} parameters "
@@ -208,6 +231,14 @@ def summary(bundle: Bundle) -> Table:
     return table
 
 
+def _weights_of(manifest: Manifest) -> int:
+    """Bytes of the base file, and of the programs where a backend compiled weights into them."""
+    base = manifest.file("base").bytes
+    if base > _NO_WEIGHTS:
+        return base
+    return sum(file.bytes for file in manifest.files if file.role == "program")
+
+
 def _program_text(program: Program) -> str:
     slots = "LoRA copies" if program.kind == "loss" else "directions"
     return (
@@ -221,4 +252,17 @@ def _delegation_text(delegation: Delegation) -> str:
     return (
         f"{delegation.delegated} operations on {delegation.backend} in {delegation.subgraphs} "
         f"parts; on portable kernels: {left or 'none'}"
+    )
+
+
+def _estimate_text(estimate: CompilerEstimate) -> str:
+    traffic, memory = (
+        ", ".join(f"{amount / 1e6:.2f} MB {name}" for name, amount in amounts.items())
+        for amounts in (estimate.traffic_bytes, estimate.memory_bytes)
+    )
+    return (
+        f"{estimate.cycles:,} cycles, {estimate.runs_per_second:,.0f} runs/s at "
+        f"{estimate.clock_hz / 1e6:.0f} MHz; traffic {traffic}; memory {memory} "
+        f"({estimate.provenance}: {estimate.compiler}, {estimate.processor}, {estimate.system}, "
+        f"{estimate.memory_mode})"
     )

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 class Vulkan(Backend):
     name: ClassVar[str] = "vulkan"
-    quantizations: ClassVar[tuple[Quantization, ...]] = ("int8", "8da4w", "f32")
-    runtime_name: ClassVar[str] = "VulkanBackend"
+    quantizations: tuple[Quantization, ...] = ("int8", "8da4w", "f32")
+    runtime_name: ClassVar[str | None] = "VulkanBackend"
 
-    def partitioners(self) -> list[Partitioner]:
+    def partitioners(self, method: str) -> list[Partitioner]:
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
         return [VulkanPartitioner()]

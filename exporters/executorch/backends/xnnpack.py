@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 class Xnnpack(Backend):
     name: ClassVar[str] = "xnnpack"
-    quantizations: ClassVar[tuple[Quantization, ...]] = ("int8", "8da4w", "f32")
-    runtime_name: ClassVar[str] = "XnnpackBackend"
+    quantizations: tuple[Quantization, ...] = ("int8", "8da4w", "f32")
+    runtime_name: ClassVar[str | None] = "XnnpackBackend"
 
-    def partitioners(self) -> list[Partitioner]:
+    def partitioners(self, method: str) -> list[Partitioner]:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
         return [XnnpackPartitioner()]
