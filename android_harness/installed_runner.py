@@ -24,7 +24,9 @@ from android_harness.errors import (
     UnsupportedDeviceError,
     WrongAbiError,
 )
+from android_harness.executorch_delegates import PhoneDelegate, phone_delegate
 from android_harness.job import Job, Loss, PrefixPolicy, Task, VocabularyLoss
+from android_harness.local_target import LocalTarget
 from android_harness.placed_bundle import PlacedBundle, place_bundle
 from android_harness.records import Record, parse_records
 from android_harness.runner_build import runner_path
@@ -71,6 +73,7 @@ class InstalledRunner:
         store: ContentStore,
         runner: PurePosixPath,
         placed: PlacedBundle,
+        environment: Mapping[str, str],
     ) -> None:
         self.target = target
         self.facts = facts
@@ -80,6 +83,7 @@ class InstalledRunner:
         self._store = store
         self._runner = runner
         self._placed = placed
+        self._environment = environment
 
     def place(self, local: Path) -> str:
         """Puts a file on the device, unless its content is there already; the path there."""
@@ -168,7 +172,7 @@ class InstalledRunner:
                 for name, local in files.items():
                     self.target.push(local, job_path.with_name(name))
                 self._push_text(job.model_dump_json(), job_path, Path(here))
-                program = [str(self._runner), str(job_path)]
+                program = [*_setting(self._environment), str(self._runner), str(job_path)]
                 result = self.target.run(
                     supervised(folder, program, deadline_s=timeout_s),
                     timeout_s=None if timeout_s is None else timeout_s + _REPORT_GRACE_S,
@@ -256,6 +260,7 @@ def install_runner(
 
     Raises:
         FwdllmError: `device` is given for a bundle that has its backend built in.
+        DelegateMissingError: a library that the bundle's backend needs on a phone is not here.
         RunnerMissingError: no runner was built for the device's ABI.
         WrongAbiError: the runner is for another processor.
         UnsupportedDeviceError: the device does not tell its ABI.
@@ -264,6 +269,7 @@ def install_runner(
     facts = read_device_facts(target)
     if facts.abi is None:
         raise UnsupportedDeviceError("the device does not tell its ABI", device=target.name)
+    delegate = _delegate(bundle, target)
     if runner is None:
         runner = _built_runner(engine_of(bundle.manifest.format), facts.abi, device, target.name)
     _check_abi(runner, facts, target.name)
@@ -288,9 +294,25 @@ def install_runner(
         store=store,
         runner=place(runner, executable=True),
         placed=place_bundle(bundle, place),
+        environment={
+            **bundle.manifest.environment,
+            **delegate.environment([place(library) for library in delegate.libraries]),
+        },
     )
     target.check(["mkdir", "-p", str(target.workspace / "state"), str(target.workspace / "runs")])
     return installed
+
+
+def _setting(environment: Mapping[str, str]) -> list[str]:
+    """The start of a command that runs the rest of it in this environment."""
+    return ["env", *(f"{name}={value}" for name, value in environment.items())] * bool(environment)
+
+
+def _delegate(bundle: Bundle, target: Target) -> PhoneDelegate:
+    """What the bundle's backend needs there; a machine like this one has it in its runner."""
+    if bundle.manifest.backend is None or isinstance(target, LocalTarget):
+        return PhoneDelegate()
+    return phone_delegate(bundle.manifest.backend, bundle.manifest.soc)
 
 
 def _built_runner(engine: Engine, abi: str, device: str | None, target: str) -> Path:

@@ -24,6 +24,7 @@ from android_harness.errors import (
 from android_harness.fake_phone import FakePhone, Faults
 from android_harness.installed_runner import install_runner
 from android_harness.job import AlongTask, EvaluateTask, Job
+from android_harness.local_target import LocalTarget
 from android_harness.open_target import open_target
 from android_harness.records import EndRecord, ErrorRecord
 from android_harness.target import Target
@@ -94,6 +95,40 @@ def test_a_runs_own_files_lie_beside_its_job_and_go_with_it(
     assert Job.read(tmp_path / "job.json").tasks == (task,)
     assert (tmp_path / "u.f32").read_bytes() == local.read_bytes()
     assert left_behind(target) == b""
+
+
+def test_a_runner_has_its_delegates_libraries_and_environment(
+    target: Target,
+    bundle: Bundle,
+    stand_in: StandIn,
+    examples: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("libneuronusdk_adapter.mtk.so", "libneuron_buffer_allocator.so")
+    built = tmp_path / "lib" / "libneuron_backend.so"
+    built.parent.mkdir()
+    for library in (*(tmp_path / name for name in names), built):
+        library.write_text(library.name)
+    monkeypatch.setenv("NEUROPILOT_SDK_ROOT", str(tmp_path))
+    monkeypatch.setenv("EXECUTORCH_ROOT", str(tmp_path))
+    bundle.manifest = bundle.manifest.model_copy(
+        update={"format": "executorch", "backend": "mediatek", "environment": {"TOLD": "a b"}}
+    )
+    kept = target.workspace / "state" / "environment"
+    runner = stand_in(whole_run(), then=f"env > {kept}")
+    installed = install_runner(target, bundle, runner=runner)
+    installed.run(examples=examples, tasks=[], threads=1)
+
+    installed.fetch(installed.state_path("environment"), tmp_path / "environment")
+    lines = (tmp_path / "environment").read_text().splitlines()
+    environment = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert environment["TOLD"] == "a b"
+    if isinstance(target, LocalTarget):
+        return  # its runner has no delegates of phones
+    folders = environment["LD_LIBRARY_PATH"].split(":")
+    for name, folder in zip((*names, built.name), folders, strict=True):
+        assert target.check(["cat", f"{folder}/{name}"]).stdout.decode() == name
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "job.json", "../u.f32", "/u.f32", "a/u.f32"])
