@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from android_harness.accelerators import accelerator_of
+from android_harness.accelerators import Accelerator, accelerator_of
 from android_harness.content_store import ContentStore
 from android_harness.device_facts import DeviceFacts, read_device_facts
 from android_harness.elf import elf_abi
@@ -270,8 +270,18 @@ def install_runner(
     if facts.abi is None:
         raise UnsupportedDeviceError("the device does not tell its ABI", device=target.name)
     delegate = _delegate(bundle, target)
-    if runner is None:
-        runner = _built_runner(engine_of(bundle.manifest.format), facts.abi, device, target.name)
+    engine = engine_of(bundle.manifest.format)
+    if engine == "executorch" and device is not None:
+        raise FwdllmError(
+            f"{target.name}: a bundle for ExecuTorch computes on the backend that it was exported "
+            "for",
+            remedy="leave --device out, or export the model for another backend",
+        )
+    accelerator = accelerator_of(device)
+    accelerators = () if accelerator is None else (accelerator,)
+    runner = runner or runner_path(facts.abi, accelerators, engine=engine)
+    if not runner.is_file():
+        raise _missing(runner, engine, facts.abi, accelerators, target.name)
     _check_abi(runner, facts, target.name)
 
     store = ContentStore(target)
@@ -315,27 +325,19 @@ def _delegate(bundle: Bundle, target: Target) -> PhoneDelegate:
     return phone_delegate(bundle.manifest.backend, bundle.manifest.soc)
 
 
-def _built_runner(engine: Engine, abi: str, device: str | None, target: str) -> Path:
-    if engine == "executorch" and device is not None:
-        raise FwdllmError(
-            f"{target}: a bundle for ExecuTorch computes on the backend that it was exported for",
-            remedy="leave --device out, or export the model for another backend",
-        )
-    accelerator = accelerator_of(device)
-    accelerators = () if accelerator is None else (accelerator,)
-    runner = runner_path(abi, accelerators, engine=engine)
-    if not runner.is_file():
-        options = [f"--abi {abi}", *(f"--with {each}" for each in accelerators)]
-        if engine != "ggml":
-            options.insert(0, f"--backend {engine}")
-        what = f"there is no runner for {abi}" + ("" if engine == "ggml" else f" and {engine}")
-        raise RunnerMissingError(
-            " with ".join([what, *accelerators]),
-            device=target,
-            remedy=f"build it with `fwdllm runner build {' '.join(options)}`",
-            file=runner,
-        )
-    return runner
+def _missing(
+    runner: Path, engine: Engine, abi: str, accelerators: Sequence[Accelerator], device: str
+) -> RunnerMissingError:
+    what = f"there is no runner for {abi}" + ("" if engine == "ggml" else f" and {engine}")
+    options = [f"--abi {abi}", *(f"--with {each}" for each in accelerators)]
+    if engine != "ggml":
+        options.insert(0, f"--backend {engine}")
+    return RunnerMissingError(
+        " with ".join([what, *accelerators]),
+        device=device,
+        remedy=f"build it with `fwdllm runner build {' '.join(options)}`",
+        file=runner,
+    )
 
 
 def _check_abi(runner: Path, facts: DeviceFacts, device: str) -> None:
