@@ -49,7 +49,7 @@ $(INSTALLED): pyproject.toml
 	# Torch first and alone, so that its build can be chosen: TORCH_PIP_ARGS may name a wheel folder or index
 	# of CPU builds where the default index serves larger CUDA ones.
 	$(BIN)/python -m pip install $(TORCH_PIP_ARGS) torch==2.13.0
-	$(BIN)/python -m pip install -e '.[dev]'
+	$(BIN)/python -m pip install -e '.[dev,npu]'
 	touch $@
 
 $(MINILM): $(INSTALLED)
