@@ -31,6 +31,7 @@ class RandomExamples:
                 remedy=f"give token counts of at most {architecture.context_length}",
             )
         self._vocabulary_size = architecture.vocabulary_size
+        self._classes = architecture.classes
         self._examples_of: dict[int, int] = {}  # tokens -> examples of that length
         for arm in sorted(arms, key=lambda arm: arm.tokens):
             held = self._examples_of.get(arm.tokens, 0)
@@ -42,14 +43,20 @@ class RandomExamples:
         return tuple(range(first, first + arm.batch))
 
     def write(self, path: Path, *, seed: int, loss_positions: LossPositions) -> None:
-        """Writes the examples as JSON Lines, with ids drawn uniformly from the vocabulary."""
+        """Writes the examples as JSON Lines, with ids drawn uniformly from the vocabulary.
+
+        An encoder classifier has one loss per example, whatever the positions, and its target,
+        which stands at the first token, is drawn from the classes.
+        """
         generator = np.random.default_rng(seed)
         drawn = []
         for tokens, examples in self._examples_of.items():
             for _ in range(examples):
                 ids = generator.integers(self._vocabulary_size, size=tokens + 1).tolist()
                 targets = ids[1:]
-                if loss_positions == "last":
+                if self._classes is not None:
+                    targets = [int(generator.integers(self._classes)), *[NO_LOSS] * (tokens - 1)]
+                elif loss_positions == "last":
                     targets[:-1] = [NO_LOSS] * (tokens - 1)
                 drawn.append(Example(tuple(ids[:-1]), tuple(targets)))
         write_examples(path, drawn)

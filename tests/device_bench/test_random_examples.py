@@ -12,13 +12,18 @@ from device_bench.errors import SweepSettingsError
 from device_bench.examples import RandomExamples
 from device_bench.plan import arms_of
 
-ARCHITECTURE = SimpleNamespace(vocabulary_size=300, context_length=64)
+ARCHITECTURE = SimpleNamespace(vocabulary_size=300, context_length=64, classes=None)
 ARMS = arms_of([1, 4, 2], [64, 8], [1, 2], ["central"])
 
 
-def written(folder: Path, loss_positions: str = "last", seed: int = 0) -> list[dict]:
+def written(
+    folder: Path,
+    loss_positions: str = "last",
+    seed: int = 0,
+    architecture: SimpleNamespace = ARCHITECTURE,
+) -> list[dict]:
     path = folder / "examples.jsonl"
-    RandomExamples(ARMS, ARCHITECTURE).write(path, seed=seed, loss_positions=loss_positions)
+    RandomExamples(ARMS, architecture).write(path, seed=seed, loss_positions=loss_positions)
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -30,6 +35,15 @@ def test_an_arm_gets_its_batch_of_its_length(tmp_path: Path) -> None:
         assert len(set(batch)) == arm.batch
         assert {len(lines[index]["tokens"]) for index in batch} == {arm.tokens}
     assert len(lines) == 8
+
+
+@pytest.mark.parametrize("loss_positions", ["all", "last"])
+def test_an_encoders_examples_have_a_class_each(tmp_path: Path, loss_positions: str) -> None:
+    encoder = SimpleNamespace(vocabulary_size=300, context_length=64, classes=3)
+    for example in written(tmp_path, loss_positions, architecture=encoder):
+        first, *others = example["targets"]
+        assert 0 <= first < 3 and set(others) == {-100}
+        assert len(example["targets"]) == len(example["tokens"])
 
 
 def test_tokens_and_targets_are_in_the_vocabulary(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -52,6 +53,9 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """The entry point: expected failures become a message and exit code 1."""
+    # peft imports torchao, which warns of its kernels for other processors.
+    for library in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     try:
         app()
     except FwdllmError as error:

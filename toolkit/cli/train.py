@@ -386,7 +386,9 @@ def train(
     if spent is not None:
         console.print(privacy_line(spent))
     if (out / "adapter").exists():
-        console.print(f"adapter: {out / 'adapter'} (PEFT), {out / 'adapter.gguf'} (llama.cpp)")
+        gguf = out / "adapter.gguf"
+        for_llama_cpp = f", {gguf} (llama.cpp)" if gguf.exists() else ""
+        console.print(f"adapter: {out / 'adapter'} (PEFT){for_llama_cpp}")
 
 
 def _refuse_unused(options: Mapping[str, object]) -> None:

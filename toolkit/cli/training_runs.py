@@ -27,6 +27,7 @@ from toolkit.cli.training_output import outcome_line
 from toolkit.data.partition import Partition
 from toolkit.data.source import DataSource
 from toolkit.data.task import Task, TextSource, load_task
+from toolkit.errors import TrainingError
 from toolkit.federation.train import train_over_hosts
 from toolkit.simulation.run import simulate, simulate_in_processes
 from toolkit.simulation.task import (
@@ -65,6 +66,7 @@ class DataOptions:
             max_tokens=self.max_tokens,
             most_examples=self.most_examples,
             seed=seed,
+            classes=bundle.manifest.architecture.classes,
         )
 
 
@@ -146,6 +148,11 @@ def over_hosts(
 ) -> TrainingResult:
     """The phones of the hosts that are connected to a SuperLink; rows here are held out."""
     bundle = Bundle(request.model)
+    if bundle.manifest.architecture.classes is not None:
+        raise TrainingError(
+            "hosts make examples for language models alone",
+            remedy="train an encoder over devices of this machine",
+        )
     task = request.data.task(bundle, request.config.seed)
     request, allocated = _allocation(request, profiles, allocation, quiet=quiet)
     with installed("local", bundle, request.on_progress) as evaluator:

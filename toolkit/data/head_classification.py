@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from android_harness.examples import NO_LOSS, Example
 from toolkit.data.table import Rows
 from toolkit.errors import DataError
 
@@ -17,6 +18,10 @@ class ClassExample:
 
     tokens: tuple[int, ...]
     label: int
+
+    def for_device(self) -> Example:
+        """As a runner reads it: the class is the target of the first token."""
+        return Example(self.tokens, (self.label, *[NO_LOSS] * (len(self.tokens) - 1)))
 
 
 def class_examples(

@@ -52,7 +52,7 @@ class Task:
     examples: list[Example]
     held_out: list[Example]
     loss: Loss
-    verbalizer: Verbalizer | None  # None: language modelling
+    verbalizer: Verbalizer | None  # None: language modelling, or an encoder's classes
     rows: Rows
 
 
@@ -77,12 +77,15 @@ def load_task(
     max_tokens: int,
     most_examples: int | None = None,
     seed: int = 0,
+    classes: int | None = None,
 ) -> Task:
     """Reads, divides and tokenizes: language modelling, or classification by a verbalizer.
 
     Rows are drawn at random by `seed`: files are often sorted by label.
 
     Args:
+        classes: of an encoder classifier, whose own they are: there is no prompt then. None: a
+            language model.
         held_out: how many rows to evaluate on, from `held_out_path`, or else taken away from the
             rows of `source`.
         words: the verbalizer's words; None chooses them.
@@ -91,6 +94,12 @@ def load_task(
     Raises:
         DataError: the data, columns, template, words or sizes do not allow it.
     """
+    if classes is not None:
+        head = load_head_task(
+            source, tokenizer, held_out=held_out, held_out_path=held_out_path,
+            max_tokens=max_tokens, most_examples=most_examples, seed=seed,
+        )  # fmt: skip
+        return _for_devices(head, classes)
     rows = _divided(source, held_out, held_out_path, most_examples, seed)
     if source.label_column is None:
         learnt = language_modelling_examples(rows.learnt.texts, tokenizer, max_tokens=max_tokens)
@@ -146,6 +155,17 @@ def load_head_task(
         rows.classes,
         rows.learnt,
     )
+
+
+def _for_devices(task: HeadTask, classes: int) -> Task:
+    if len(task.classes) != classes:
+        raise DataError(
+            f"the data have {len(task.classes)} labels, the model has {classes} classes",
+            remedy=f"export the encoder with --classes {len(task.classes)}",
+        )
+    learnt = [example.for_device() for example in task.examples]
+    kept = [example.for_device() for example in task.held_out]
+    return Task(learnt, kept, VocabularyLoss(), None, task.rows)
 
 
 @dataclass(frozen=True)

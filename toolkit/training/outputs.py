@@ -22,13 +22,14 @@ def write_outputs(
     """Writes into the RUN folder:
 
     adapter/         a PEFT folder, which `peft` loads
-    adapter.gguf     the same as a LoRA GGUF, which llama.cpp loads
+    adapter.gguf     the same as a LoRA GGUF, which llama.cpp loads; not of an encoder
     rounds.parquet   one row per round
     probes.parquet   one row per accepted probe
     """
     manifest = bundle.manifest
     save_peft_adapter(folder.path / "adapter", manifest, values)
-    write_adapter(folder.path / "adapter.gguf", manifest.architecture, manifest.lora, values)
+    if manifest.architecture.classes is None:
+        write_adapter(folder.path / "adapter.gguf", manifest.architecture, manifest.lora, values)
     _write_table(folder.path / "rounds.parquet", rounds_table(log))
     _write_table(folder.path / "probes.parquet", probes_table(log))
 

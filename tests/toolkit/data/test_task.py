@@ -117,3 +117,24 @@ def test_the_examples_file_is_json_lines(tmp_path, tokenizer):
     lines = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert [tuple(line["tokens"]) for line in lines] == [e.tokens for e in examples]
     assert [tuple(line["targets"]) for line in lines] == [e.targets for e in examples]
+
+
+def test_an_encoders_examples_carry_their_class_at_the_first_token(table, tokenizer):
+    source = TextSource(table, ["title", "text"], "label")
+    head = load_head_task(source, tokenizer, held_out=8, max_tokens=12, seed=3)
+    task = load_task(
+        source, tokenizer, held_out=8, max_tokens=12, seed=3, classes=len(head.classes)
+    )
+    assert task.verbalizer is None and len(task.held_out) == 8
+    for example, expected in zip(task.examples, head.examples, strict=True):
+        assert example.tokens == expected.tokens
+        assert example.targets[0] == expected.label
+        assert example.target_ids == (expected.label,)
+
+
+def test_labels_that_are_no_classes_of_the_encoder_are_refused(table, tokenizer):
+    with pytest.raises(DataError, match="the model has 9 classes") as caught:
+        load_task(
+            TextSource(table, ["text"], "label"), tokenizer, held_out=8, max_tokens=12, classes=9
+        )
+    assert "--classes" in caught.value.remedy
