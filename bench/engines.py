@@ -3,19 +3,17 @@
 One random model with LoRA of rank 8 on q and v becomes a bundle of each engine for each
 quantization. Time tasks of all bundles take turns on one thread; `ratio` is the median cost of a
 slope over that of ggml's runner in the quantization beside it (`PAIRS`), `lowest` and `highest`
-what single repetitions allow. Neither uses Intel's AMX, which no phone has. `bytes` is VmHWM of
-the runner's process, the largest of its jobs. `bp_ratio` is what one backpropagation step for the
-same LoRA takes in PyTorch, float32, on the same batch, over that (`peak_memory.py` says how it is
-measured).
+what single repetitions allow. Neither asks Linux for Intel's AMX, which no phone has. `bytes` is
+VmHWM of the runner's process, the largest of its jobs. `bp_ratio` is what one backpropagation step
+for the same LoRA takes in PyTorch, float32, on the same batch, over that (`peak_memory.py` says how
+it is measured).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -116,26 +114,6 @@ def export(folder: Path, quantization: str, options: argparse.Namespace) -> Iter
     )
 
 
-def refuse_amx(folder: Path) -> None:
-    """Keeps processes that are started from here on from AMX, as `llamacpp_probe.refuse_amx` does.
-
-    The small signal stack must be there before XNNPACK asks, so a library that is loaded first
-    sets it.
-    """
-    source = folder / "small_signal_stack.c"
-    source.write_text(
-        "#include <signal.h>\n"
-        "static char stack[4096];\n"
-        "__attribute__((constructor)) static void set(void) {\n"
-        "    const stack_t small = { .ss_sp = stack, .ss_size = sizeof stack };\n"
-        "    sigaltstack(&small, 0);\n"
-        "}\n"
-    )
-    library = source.with_suffix(".so")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
-    os.environ["LD_PRELOAD"] = str(library)
-
-
 def time_once(arm: Arm, examples: Path, batch: int, repetitions: int) -> None:
     """One job of the arm."""
     task = TimeTask(
@@ -170,11 +148,9 @@ def measure(name: str, options: argparse.Namespace) -> Iterator[dict[str, object
                 for bundle in export(folder, quantization, options)
                 for estimator, count in (("tangent", options.directions), ("central", 1))
             ]
-            refuse_amx(folder)
             for _ in range(options.blocks):
                 for arm in arms:
                     time_once(arm, folder / "examples.jsonl", options.batch, options.repetitions)
-            del os.environ["LD_PRELOAD"]
     setting = Setting(shape, options.loss, options.batch, options.tokens, 1)
     yield from rows(name, arms, measure_torch(setting, "lora").step, options)
 
