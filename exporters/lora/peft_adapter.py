@@ -76,7 +76,7 @@ def read_peft_adapter(folder: Path, architecture: Architecture) -> PeftAdapter:
     for name, value in tensors.items():
         key = parse_peft_name(name)
         expected = _expected_shape(architecture, key, rank) if key else None
-        if key is None or value.shape != expected:
+        if key is None or expected is None or value.shape != expected:
             raise ExportError(
                 f"the adapter's tensor {name} of shape {tuple(value.shape)} is not a LoRA matrix "
                 f"of rank {rank} for this model",

@@ -38,10 +38,10 @@ class ServerMemory:
 
     def save(self, path: Path) -> None:
         """Writes an .npz file atomically; numbers are float64 arrays without dimensions."""
-        scalars = {f"scalar:{name}": np.float64(value) for name, value in self.scalars.items()}
-        arrays = {f"array:{name}": value for name, value in self.arrays.items()}
+        arrays: dict[str, Any] = {f"array:{name}": value for name, value in self.arrays.items()}
+        arrays |= {f"scalar:{name}": np.float64(value) for name, value in self.scalars.items()}
         with replaced_atomically(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays, **scalars)  # type: ignore[arg-type]
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> ServerMemory:
