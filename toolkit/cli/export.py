@@ -222,11 +222,10 @@ def summary(bundle: Bundle) -> Table:
         f"relative difference {parity.relative_loss_difference:.1e} (measured)",
     )
     if parity.slope_cosine is not None:
-        how = "exact tangents" if parity.epsilon is None else f"at epsilon {parity.epsilon:g}"
+        how = ", exact tangents" if parity.epsilon is None else f" at epsilon {parity.epsilon:g}"
         table.add_row(
             "slopes",
-            f"cosine {parity.slope_cosine:.5f} over {parity.directions} directions, "
-            f"{how} (measured)",
+            f"cosine {parity.slope_cosine:.5f} over {parity.directions} directions{how} (measured)",
         )
     return table
 

@@ -23,11 +23,9 @@ LORA = LoraRequest(rank=2)
 PROGRAMS = ProgramRequest(((2, 6),), loss_slots=(2,), tangent_slots=(2,))
 
 
-@pytest.fixture(scope="session")
-def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ALBERT of three classes."""
-    folder = tmp_path_factory.mktemp("models") / "albert"
-    random_encoder("albert").save_pretrained(folder)
+def write_encoder(folder: Path, family: str) -> Path:
+    """Of three classes."""
+    random_encoder(family).save_pretrained(folder)
     words = {word: index for index, word in enumerate(("[PAD]", "[UNK]", *"abcdefgh"))}
     tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -35,6 +33,11 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
     ).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("models") / "albert", "albert")
 
 
 @pytest.fixture(scope="session")
@@ -49,12 +52,28 @@ def encoder_bundle(encoder_folder: Path, tmp_path_factory: pytest.TempPathFactor
     )
 
 
-def test_programs_are_exact(encoder_bundle: Bundle) -> None:
-    parity = encoder_bundle.manifest.parity
+def assert_exact(bundle: Bundle) -> None:
+    parity = bundle.manifest.parity
     assert parity is not None
     assert parity.relative_loss_difference < 1e-5
     assert parity.slope_error is not None and parity.slope_error < 1e-3
     assert parity.reference is None  # devices compare next-token losses
+
+
+def test_programs_are_exact(encoder_bundle: Bundle) -> None:
+    assert_exact(encoder_bundle)
+
+
+def test_those_of_a_family_without_token_types_are_exact(tmp_path: Path) -> None:
+    bundle = export_executorch(
+        str(write_encoder(tmp_path / "model", "distilbert")),
+        tmp_path / "bundle",
+        lora=LORA,
+        programs=PROGRAMS,
+        quantization="f32",
+        parity_directions=4,
+    )
+    assert_exact(bundle)
 
 
 def test_its_adapter_goes_to_peft_and_back(
