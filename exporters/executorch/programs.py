@@ -17,8 +17,8 @@ from exporters.lora.layout import LoraLayout
 from exporters.manifest import Delegation, Program, ProgramTensor
 
 
-class LossProgram(nn.Module):
-    """Losses of K copies of a model that differ in their LoRA."""
+class _Sized(nn.Module):
+    """A model at fixed sizes."""
 
     def __init__(self, model: Model, layout: LoraLayout, sizes: Sizes) -> None:
         super().__init__()
@@ -27,6 +27,10 @@ class LossProgram(nn.Module):
         self.frame = model.frame(sizes.batch, sizes.length)
         self._row_mean = RowMean(*{*model.widths, sizes.length})
         self._spread = Spread(sizes.slots)
+
+
+class LossProgram(_Sized):
+    """Losses of K copies of a model that differ in their LoRA."""
 
     def forward(
         self,
@@ -44,16 +48,8 @@ class LossProgram(nn.Module):
         return weighted_losses(logits, targets, weights)
 
 
-class TangentProgram(nn.Module):
+class TangentProgram(_Sized):
     """The loss of a model and its exact slopes along K directions of its LoRA."""
-
-    def __init__(self, model: Model, layout: LoraLayout, sizes: Sizes) -> None:
-        super().__init__()
-        self.model = model
-        self._layout = layout
-        self.frame = model.frame(sizes.batch, sizes.length)
-        self._row_mean = RowMean(*{*model.widths, sizes.length})
-        self._spread = Spread(sizes.slots)
 
     def forward(
         self,
