@@ -4,6 +4,7 @@
 #include "failure.h"
 #include "memory.h"
 #include "prober.h"
+#include "probing.h"
 #include "records.h"
 #include "values_file.h"
 
@@ -15,19 +16,7 @@ namespace fwdllm {
 static void run(size_t index, const ProbeTask & task, const Workplace & at) {
     at.lora.check(task.support);
     Prober prober(at, task, task.directions_per_pass, int(task.directions.size()));
-    const size_t at_once = size_t(prober.at_once());
-    for (size_t first = 0; first < task.directions.size(); first += at_once) {
-        const size_t last = std::min(first + at_once, task.directions.size());
-        std::vector<Direction> directions;
-        for (size_t i = first; i < last; i++) {
-            directions.push_back(
-                NamedDirection{ task.directions[i], task.distribution, task.support });
-        }
-        const std::vector<Slope> slopes = prober.measure(directions);
-        for (size_t i = first; i < last; i++) {
-            write_probe(index, task.directions[i], slopes[i - first]);
-        }
-    }
+    probe(index, task, prober);
 }
 
 static void run(size_t index, const AlongTask & task, const Workplace & at) {
@@ -46,25 +35,8 @@ static void run(size_t index, const TimeTask & task, const Workplace & at) {
     int64_t steady_directions = 0;
     uint64_t seed = task.first_seed;
     for (int64_t i = 0; i < task.warmup + task.repetitions; i++) {
-        const int passes_before = prober.passes();
-        Sample sample;
-        sample.directions = 0;
-        sample.warmup = i < task.warmup;
-        times.listen(task.operators && !sample.warmup);
-        sample.start_ns = monotonic_ns();
-        const int64_t cpu_start_ns = process_cpu_ns();
-        do {
-            std::vector<Direction> directions;
-            for (int k = 0; k < prober.at_once(); k++) {
-                directions.push_back(NamedDirection{ seed++, task.distribution, task.support });
-            }
-            prober.measure(directions);
-            sample.directions += prober.at_once();
-        } while (monotonic_ns() - sample.start_ns < task.minimum_ns);
-        sample.cpu_ns = process_cpu_ns() - cpu_start_ns;
-        sample.wall_ns = monotonic_ns() - sample.start_ns;
-        sample.repetition = sample.warmup ? i : i - task.warmup;
-        sample.passes = prober.passes() - passes_before;
+        times.listen(task.operators && i >= task.warmup);
+        const Sample sample = time_repetition(i, task, prober, seed);
         if (!sample.warmup) steady_directions += sample.directions;
         write_sample(index, sample);
     }

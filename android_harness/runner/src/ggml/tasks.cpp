@@ -5,6 +5,7 @@
 #include "failure.h"
 #include "forward_pass.h"
 #include "memory.h"
+#include "probing.h"
 #include "records.h"
 #include "values_file.h"
 
@@ -32,19 +33,7 @@ static Moving moving_of(const Probing & task, const Workplace & at) {
 static std::optional<Done> run(size_t index, const ProbeTask & task, const Workplace & at) {
     Prober prober(at, task, moving_of(task, at), task.directions_per_pass,
                   int(task.directions.size()));
-    const size_t at_once = size_t(prober.at_once());
-    for (size_t first = 0; first < task.directions.size(); first += at_once) {
-        const size_t last = std::min(first + at_once, task.directions.size());
-        std::vector<Direction> directions;
-        for (size_t i = first; i < last; i++) {
-            directions.push_back(
-                NamedDirection{ task.directions[i], task.distribution, task.support });
-        }
-        const std::vector<Slope> slopes = prober.measure(directions);
-        for (size_t i = first; i < last; i++) {
-            write_probe(index, task.directions[i], slopes[i - first]);
-        }
-    }
+    probe(index, task, prober);
     return done(prober);
 }
 
@@ -62,27 +51,7 @@ static std::optional<Done> run(size_t index, const TimeTask & task, const Workpl
                   std::numeric_limits<int>::max());
     uint64_t seed = task.first_seed;
     for (int64_t i = 0; i < task.warmup + task.repetitions; i++) {
-        const int passes_before = prober.passes();
-        Sample sample;
-        sample.directions = 0;
-        sample.start_ns = monotonic_ns();
-        const int64_t cpu_start_ns = process_cpu_ns();
-        // A pass of a small model is shorter than the interruptions of a busy system: go on until
-        // the repetition is long enough to average over them.
-        do {
-            std::vector<Direction> directions;
-            for (int k = 0; k < prober.at_once(); k++) {
-                directions.push_back(NamedDirection{ seed++, task.distribution, task.support });
-            }
-            prober.measure(directions);
-            sample.directions += prober.at_once();
-        } while (monotonic_ns() - sample.start_ns < task.minimum_ns);
-        sample.cpu_ns = process_cpu_ns() - cpu_start_ns;
-        sample.wall_ns = monotonic_ns() - sample.start_ns;
-        sample.warmup = i < task.warmup;
-        sample.repetition = sample.warmup ? i : i - task.warmup;
-        sample.passes = prober.passes() - passes_before;
-        write_sample(index, sample);
+        write_sample(index, time_repetition(i, task, prober, seed));
     }
     return done(prober);
 }
