@@ -116,6 +116,7 @@ class FakeInstalledRunner:
                 context_length=CONTEXT_LENGTH,
                 hidden_size=HIDDEN_SIZE,
                 layers=LAYERS,
+                classes=None,
             ),
             lora=SimpleNamespace(layers=ADAPTED_LAYERS),
             parity=parity,
