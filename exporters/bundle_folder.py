@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from exporters.durable_files import sha256_of
 from exporters.errors import ContractError, ExportError
 from exporters.manifest import MANIFEST_NAME, BundleFile, FileRole, Manifest
+
+# How far an export is: called with a stage's name, the steps done and the steps in all.
+Progress = Callable[[str, int, int], None]
 
 
 def describe(folder: Path, path: Path, role: FileRole) -> BundleFile:

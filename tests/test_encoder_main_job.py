@@ -7,12 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from android_harness.fake_phone import FakePhone
 from tests.command_line import fwdllm
-from tests.exporters.executorch.models import random_encoder
+from tests.exporters.executorch.models import write_encoder
 from toolkit.demo.corpus import labelled
 
 pytestmark = pytest.mark.usefixtures("executorch_runner_binary")
@@ -23,14 +21,7 @@ CLASSES, ROUNDS = 4, 2
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoder") / "model"
-    random_encoder("bert", CLASSES).save_pretrained(folder)
-    words = {word: index for index, word in enumerate(("[PAD]", "[UNK]", "the", "game", "market"))}
-    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
-    ).save_pretrained(folder)
-    return folder
+    return write_encoder(folder, "bert", CLASSES, ("the", "game", "market"))
 
 
 def test_an_encoder_is_benched_and_trained_over_devices(model: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.bundle_folder import describe, refuse_foreign_folder
+from exporters.bundle_folder import Progress, describe, refuse_foreign_folder
 from exporters.durable_files import folder_replaced_atomically
 from exporters.errors import ExportError
 from exporters.executorch.backends.backend import Backend
@@ -27,7 +26,7 @@ from exporters.executorch.programs import describe as describe_program
 from exporters.executorch.programs import inputs_of, program_module
 from exporters.executorch.sizes import Kind, ProgramRequest, Sizes
 from exporters.executorch.subject import Comparison, Subject, find_subject
-from exporters.lora.attach import attach_fresh, attach_saved, layout_of, values_of
+from exporters.lora.attach import attach_lora
 from exporters.lora.layout import LoraLayout
 from exporters.lora.peft_adapter import PeftAdapter, read_peft_adapter
 from exporters.lora.request import LoraRequest
@@ -42,9 +41,6 @@ from exporters.manifest import (
 )
 from exporters.parity_reference import Reference, measure_reference
 from exporters.tokenizer import save_tokenizer
-
-# Called with a stage's name, the steps done and the steps in all.
-Progress = Callable[[str, int, int], None]
 
 _ADAPTER_NAME = "adapter.f32"
 _MAKERS = ("torch", "transformers", "peft", "executorch", "torchao", "numpy")
@@ -181,13 +177,7 @@ def _torch_stage(
     report("load", 0, 1)
     model = subject.load_model(seed)
     report("load", 1, 1)
-    if saved is not None:
-        peft_model = attach_saved(model, lora, saved)
-        layout, values = saved.layout, saved.values
-    else:
-        peft_model = attach_fresh(model, lora, seed)
-        layout = layout_of(peft_model, lora.alpha)
-        values = values_of(peft_model, layout)
+    peft_model, layout, values = attach_lora(model, lora, saved, seed)
     shortest = min(sizes.length for _, sizes in wanted.values())
     comparison = subject.compare(peft_model, layout, shortest, seed)
     reference = measure_reference(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from exporters.architecture import GGUF_ARCHITECTURES
-from exporters.bundle_folder import describe, refuse_foreign_folder
+from exporters.bundle_folder import Progress, describe, refuse_foreign_folder
 from exporters.durable_files import folder_replaced_atomically
 from exporters.gguf.adapter import write_adapter
 from exporters.gguf.metadata import write_metadata
@@ -23,7 +22,7 @@ from exporters.gguf.quantize import quantize
 from exporters.gguf.tensor_types import tensor_types_of
 from exporters.gguf.vocabulary import Vocabulary, vocabulary_of
 from exporters.gguf.weights import MatrixType, checkpoint_type, write_weights
-from exporters.lora.attach import attach_fresh, attach_saved, layout_of, values_of
+from exporters.lora.attach import attach_lora
 from exporters.lora.layout import LoraLayout
 from exporters.lora.peft_adapter import PeftAdapter, read_peft_adapter
 from exporters.lora.request import LoraRequest
@@ -33,10 +32,7 @@ from exporters.parity_reference import Reference, measure_reference, random_sequ
 from exporters.tokenizer import save_tokenizer
 from exporters.torch_reference import TorchReference
 
-__all__ = ["LoraRequest", "Progress", "export_gguf"]
-
-# Called with a stage's name, the steps done and the steps in all.
-Progress = Callable[[str, int, int], None]
+__all__ = ["LoraRequest", "export_gguf"]
 
 _BASE_NAME = "base.gguf"
 _ADAPTER_NAME = "adapter.gguf"
@@ -137,13 +133,7 @@ def _torch_stage(
         )
     finally:
         writer.close()
-    if saved is not None:
-        peft_model = attach_saved(model, lora, saved)
-        layout, values = saved.layout, saved.values
-    else:
-        peft_model = attach_fresh(model, lora, seed)
-        layout = layout_of(peft_model, lora.alpha)
-        values = values_of(peft_model, layout)
+    peft_model, layout, values = attach_lora(model, lora, saved, seed)
     architecture = source.architecture
     sequences = random_sequences(architecture.vocabulary_size, architecture.context_length, seed)
     reference = measure_reference(

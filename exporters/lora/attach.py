@@ -18,6 +18,25 @@ from exporters.lora.peft_adapter import PeftAdapter
 from exporters.lora.request import LoraRequest
 
 
+def attach_lora(
+    model: PreTrainedModel, request: LoraRequest, saved: PeftAdapter | None, seed: int
+) -> tuple[PeftModel, LoraLayout, NDArray[np.float32]]:
+    """Adds the LoRA that was asked for; its layout and values, float32 [parameters].
+
+    Args:
+        saved: what `read_peft_adapter` has read of `request.peft_folder`; None: a fresh one.
+        seed: of a fresh one's A matrices.
+
+    Raises:
+        ExportError: as `attach_saved`.
+    """
+    if saved is not None:
+        return attach_saved(model, request, saved), saved.layout, saved.values
+    peft_model = attach_fresh(model, request, seed)
+    layout = layout_of(peft_model, request.alpha)
+    return peft_model, layout, values_of(peft_model, layout)
+
+
 def attach_fresh(model: PreTrainedModel, request: LoraRequest, seed: int) -> PeftModel:
     """Adds a new LoRA as PEFT initializes it: A Kaiming-uniform from `seed`, B zero."""
     config = LoraConfig(

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from android_harness.errors import RunnerFailedError
 from android_harness.examples import NO_LOSS, Example, write_examples
@@ -20,7 +18,7 @@ from android_harness.records import EvaluationRecord, ProbeRecord
 from exporters.executorch.export import export_executorch
 from exporters.executorch.sizes import ProgramRequest
 from exporters.lora.request import LoraRequest
-from tests.exporters.executorch.models import random_encoder
+from tests.exporters.executorch.models import random_encoder, write_encoder
 
 pytestmark = pytest.mark.usefixtures("executorch_runner_binary")
 
@@ -45,14 +43,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runner(model: Any, here: Path) -> InstalledRunner:
-    model.save_pretrained(here / "model")
-    words = {word: index for index, word in enumerate(("[PAD]", "[UNK]", *"abcdefgh"))}
-    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
-    ).save_pretrained(here / "model")
+def runner(here: Path) -> InstalledRunner:
+    write_encoder(here / "model", "roberta")
     bundle = export_executorch(
         str(here / "model"),
         here / "bundle",

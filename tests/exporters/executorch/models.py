@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from exporters.architecture import architecture_of
 from exporters.executorch.decoder import Decoder
@@ -104,6 +114,20 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 8, "num_hidden_layers": 3},
     "albert-groups": {"model_type": "albert", "num_hidden_layers": 4, "num_hidden_groups": 2},
 }
+
+
+def write_encoder(
+    folder: Path, family: str, classes: int = 3, words: Sequence[str] = "abcdefgh"
+) -> Path:
+    """`random_encoder` as a Hugging Face folder, with a tokenizer that knows these words."""
+    random_encoder(family, classes).save_pretrained(folder)
+    ids = {word: index for index, word in enumerate(("[PAD]", "[UNK]", *words))}
+    tokenizer = Tokenizer(WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(folder)
+    return folder
 
 
 def random_encoder(family: str, classes: int = 3) -> Any:

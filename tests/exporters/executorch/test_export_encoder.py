@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from exporters.errors import ExportError
 from exporters.executorch.export import export_executorch
@@ -17,26 +16,15 @@ from exporters.lora.attach import attach_saved
 from exporters.lora.peft_adapter import read_peft_adapter, save_peft_adapter
 from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle
-from tests.exporters.executorch.models import random_encoder
+from tests.exporters.executorch.models import write_encoder
 
 LORA = LoraRequest(rank=2)
 PROGRAMS = ProgramRequest(((2, 6),), loss_slots=(2,), tangent_slots=(2,))
 
 
-def write_encoder(folder: Path, family: str) -> Path:
-    """Of three classes."""
-    random_encoder(family).save_pretrained(folder)
-    words = {word: index for index, word in enumerate(("[PAD]", "[UNK]", *"abcdefgh"))}
-    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
-    ).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ALBERT of three classes."""
     return write_encoder(tmp_path_factory.mktemp("models") / "albert", "albert")
 
 
