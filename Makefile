@@ -20,7 +20,7 @@ test: $(INSTALLED) $(MINILM)
 # Needs glslc, libvulkan-dev, spirv-headers and a Vulkan driver, such as Mesa's in software.
 test-vulkan: $(INSTALLED)
 	$(BIN)/fwdllm runner build --with vulkan
-	$(BIN)/python -m pytest tests/android_harness/test_runner_devices.py
+	$(BIN)/python -m pytest tests/android_harness/runner/test_runner_devices.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -63,7 +63,7 @@ class SampleRecord(Part):
     phase: Literal["warmup", "steady"]
     directions: int
     passes: int
-    start_ns: int  # the device's monotonic clock
+    start_ns: int  # since boot, sleep included: the clock of /proc/uptime and of telemetry
     wall_ns: int
     cpu_ns: int  # of the whole process, all threads
 

@@ -42,6 +42,14 @@ class SocketTraffic:
     received: int
 
 
+@dataclass(frozen=True)
+class RemoteStat:
+    """A file on a device. Before ADB's `stat_v2` (Android 8) sizes are modulo 4 GiB."""
+
+    mode: int
+    size: int
+
+
 class Target(ABC):
     """A device. Methods may be called from several threads; errors are `DeviceError`s.
 
@@ -81,6 +89,37 @@ class Target(ABC):
         Raises:
             NoSpaceError, PermissionDeniedError, MissingFileError, TransferError: as the device
                 or this machine says.
+        """
+
+    @abstractmethod
+    def append(
+        self,
+        local: Path,
+        remote: PurePosixPath,
+        *,
+        offset: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Sends what `local` has from byte `offset` on to the end of a file on the device.
+
+        What has arrived stays when the link breaks, so that the rest can follow: `stat` says how
+        much that is. At `offset` 0 the file begins anew.
+
+        Args:
+            progress: called with the bytes of `local` that are there so far, `offset` included.
+
+        Raises:
+            NoSpaceError, PermissionDeniedError, MissingFileError, TransferError: as the device
+                or this machine says.
+            DeviceGoneError, DeviceTimeoutError: the link broke.
+        """
+
+    @abstractmethod
+    def stat(self, remote: PurePosixPath) -> RemoteStat | None:
+        """Mode and size of a file on the device; None when there is none.
+
+        Raises:
+            TransferError: the device may not look there.
         """
 
     @abstractmethod

@@ -25,12 +25,12 @@ from random_gguf import Shape
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from android_harness.building.runner_build import build_runner
 from android_harness.examples import NO_LOSS, Example, write_examples
-from android_harness.installed_runner import InstalledRunner, install_runner
 from android_harness.job import Estimator, TimeTask
-from android_harness.open_target import open_target
 from android_harness.records import MemoryRecord, SampleRecord
-from android_harness.runner_build import build_runner
+from android_harness.runs.installed_runner import InstalledRunner, install_runner
+from android_harness.targets.open_target import open_target
 from exporters.executorch.export import export_executorch
 from exporters.executorch.sizes import ProgramRequest
 from exporters.gguf.export import export_gguf

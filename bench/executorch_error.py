@@ -22,12 +22,12 @@ from engines import write_random_model
 from numpy.typing import NDArray
 from random_gguf import STORIES_15M
 
+from android_harness.building.runner_build import build_runner
 from android_harness.examples import Example, write_examples
-from android_harness.installed_runner import install_runner
 from android_harness.job import Estimator, ProbeTask
-from android_harness.open_target import open_target
 from android_harness.records import ProbeRecord
-from android_harness.runner_build import build_runner
+from android_harness.runs.installed_runner import install_runner
+from android_harness.targets.open_target import open_target
 from exporters.executorch.backends.xnnpack import Xnnpack
 from exporters.executorch.batches import next_token_runs
 from exporters.executorch.export import export_executorch

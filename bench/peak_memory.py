@@ -41,9 +41,9 @@ from random_gguf import (
     write_random_base,
 )
 
+from android_harness.building.runner_build import build_runner
 from android_harness.job import Job, ProbeTask
 from android_harness.records import LoadRecord, MemoryRecord, parse_records
-from android_harness.runner_build import build_runner
 
 SHAPES = {"stories15M": STORIES_15M, "stories110M": STORIES_110M, "tinyllama-1.1B": TINYLLAMA_1B}
 Method = Literal["lora", "lora-checkpointed", "full"]

@@ -28,9 +28,9 @@ from random_gguf import (
     write_random_base,
 )
 
+from android_harness.building.runner_build import build_products, build_runner
 from android_harness.job import Estimator, Job, PrefixPolicy, TimeTask
 from android_harness.records import SampleRecord, parse_records
-from android_harness.runner_build import build_products, build_runner
 from exporters.lora.support import Support
 
 SHAPES = {"stories260K": STORIES_260K, "stories15M": STORIES_15M, "tinyllama-1.1B": TINYLLAMA_1B}

@@ -33,9 +33,9 @@ from random_gguf import (
 )
 from torch_llama import NO_TARGET, Round, Rounding, TorchLlama, to_blocks, to_half, with_remainder
 
+from android_harness.building.runner_build import build_runner
 from android_harness.job import Estimator, Job, ProbeTask
 from android_harness.records import ProbeRecord, parse_records
-from android_harness.runner_build import build_runner
 from exporters.lora.directions import direction
 
 Weights = dict[str, NDArray[np.float32]]

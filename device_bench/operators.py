@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from android_harness.errors import IncompleteRunError
-from android_harness.installed_runner import InstalledRunner
 from android_harness.job import TimeTask
 from android_harness.records import LoadRecord, OperatorsRecord
+from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.errors import SweepSettingsError
 from device_bench.plan import Arm
 from exporters.durable_files import replaced_atomically

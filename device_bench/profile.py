@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from android_harness.device_facts import DeviceFacts
+from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import Estimator
 from exporters.contract import Contract, Part
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from android_harness.device_facts import DeviceFacts
+from android_harness.facts.device_facts import DeviceFacts
 from android_harness.records import HelloRecord
 from device_bench.plan import Slot, SweepPlan
 from exporters.contract import Contract

@@ -15,9 +15,9 @@ from pydantic import FiniteFloat, PositiveFloat, model_validator
 
 from android_harness.errors import IncompleteRunError
 from android_harness.examples import Example, write_examples
-from android_harness.installed_runner import InstalledRunner
 from android_harness.job import Estimator, ProbeTask
 from android_harness.records import LoadRecord, ProbeRecord, Record
+from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.profile import SlopeError
 from exporters.contract import Contract, Part
 from exporters.lora.combination import Seed

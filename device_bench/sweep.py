@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from android_harness.installed_runner import InstalledRunner
 from android_harness.job import PrefixPolicy, TimeTask
 from android_harness.records import HelloRecord, Record
+from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.errors import SweepMismatchError, SweepSettingsError
 from device_bench.examples import RandomExamples
 from device_bench.operators import OPERATORS_NAME, measure_operators, refuse_without_operators

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from android_harness.executorch_libraries import PythonLibraryError
-from android_harness.runner_build import build_runner
+from android_harness.building.executorch_libraries import PythonLibraryError
+from android_harness.building.runner_build import build_runner
 from tests.twin_bundles import TwinBundles, make_twins
 
 # The same examples in every run, so that a change is judged by what it changed;
@@ -17,6 +17,16 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def private_state(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Keeps the user's journals out of the tests, and each test's out of the others."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("FWDLLM_STATE", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,10 @@ from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from android_harness.fake_phone import FakePhone
-from android_harness.installed_runner import install_runner
 from android_harness.job import EvaluateTask
-from android_harness.local_target import LocalTarget
 from android_harness.records import EvaluationRecord
+from android_harness.runs.installed_runner import install_runner
+from android_harness.targets.local_target import LocalTarget
 from exporters.gguf.adapter import read_adapter_values
 from exporters.gguf.llama_engine import LlamaEngine
 from exporters.manifest import Bundle

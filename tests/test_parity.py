@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from android_harness.installed_runner import InstalledRunner, install_runner
 from android_harness.job import EvaluateTask, ProbeTask
-from android_harness.local_target import LocalTarget
 from android_harness.records import EvaluationRecord, ProbeRecord
+from android_harness.runs.installed_runner import InstalledRunner, install_runner
+from android_harness.targets.local_target import LocalTarget
 from exporters.gguf.adapter import write_adapter
 from exporters.gguf.export import LoraRequest, export_gguf
 from exporters.gguf.llama_engine import LlamaEngine

@@ -10,12 +10,12 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from android_harness.adb.connection import AdbConnection, AdbStream
 from android_harness.errors import DeviceProtocolError, TransferError
+from android_harness.target import RemoteStat
 from android_harness.transfer_errors import transfer_error
 
 _CHUNK_BYTES = 64 * 1024
@@ -23,14 +23,6 @@ _WORDS = struct.Struct("<4sI")
 _STAT_V1 = struct.Struct("<3I")  # mode, size modulo 2**32, mtime
 _STAT_V2 = struct.Struct("<IQQIIIIQqqq")  # error, dev, ino, mode, nlink, uid, gid, size, times
 _ENOENT = 2
-
-
-@dataclass(frozen=True)
-class RemoteStat:
-    """A file on the device. Before `stat_v2` (Android 8) sizes are modulo 4 GiB."""
-
-    mode: int
-    size: int
 
 
 def stat_file(connection: AdbConnection, path: PurePosixPath) -> RemoteStat | None:

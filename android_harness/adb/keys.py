@@ -13,7 +13,7 @@ from adb_shell.auth.keygen import encode_pubkey, get_user_info, keygen
 from adb_shell.auth.sign_cryptography import CryptographySigner
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from android_harness.cache_root import cache_root
+from android_harness.host_folders import cache_root
 
 
 class KeySigner(CryptographySigner):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from android_harness.fake_phone import FakePhone
-from android_harness.open_target import open_target
 from android_harness.records import Record
 from android_harness.target import Target
+from android_harness.targets.open_target import open_target
 from exporters.durable_files import sha256_of
 from exporters.lora.layout import LoraLayout
 from exporters.manifest import MANIFEST_NAME, Architecture, Bundle, BundleFile, Manifest

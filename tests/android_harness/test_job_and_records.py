@@ -27,7 +27,7 @@ from android_harness.records import (
 )
 from exporters.lora.combination import Combination
 from exporters.lora.support import Support
-from tests.android_harness.recorded_runs import whole_run
+from tests.android_harness.runs.recorded_runs import whole_run
 
 counts = st.integers(min_value=1, max_value=1 << 40)
 numbers = st.floats(allow_nan=False, allow_infinity=False)

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from android_harness.device_facts import DeviceFacts
 from android_harness.errors import IncompleteRunError
+from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import Job, PrefixPolicy, ProbeTask, Task, TimeTask
 from android_harness.records import (
     EndRecord,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from android_harness.installed_runner import InstalledRunner, install_runner
-from android_harness.open_target import open_target
+from android_harness.runs.installed_runner import InstalledRunner, install_runner
+from android_harness.targets.open_target import open_target
 from device_bench.fit_profile import fit_profile
 from device_bench.profile import BackendProfile, Profile
 from device_bench.sweep import arms_of, run_sweep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from android_harness.device_facts import DeviceFacts, parse_device_facts
+from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
 from device_bench.profile import (
     ArmSummary,
     BackendProfile,

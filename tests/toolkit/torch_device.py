@@ -30,7 +30,7 @@ from android_harness.records import (
     ProbeRecord,
     Record,
 )
-from android_harness.target import CommandResult, Target
+from android_harness.target import CommandResult, RemoteStat, Target
 from exporters.gguf.adapter import read_adapter_values
 from exporters.lora.combination import Combination, named_direction
 from exporters.manifest import Bundle
@@ -57,6 +57,19 @@ class MemoryTarget(Target):
     ) -> None:
         self.files[str(remote)] = local.read_bytes()
         self.pushed_bytes += local.stat().st_size
+
+    def append(
+        self,
+        local: Path,
+        remote: PurePosixPath,
+        *,
+        offset: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        raise NotImplementedError
+
+    def stat(self, remote: PurePosixPath) -> RemoteStat | None:
+        raise NotImplementedError
 
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         local.write_bytes(self.files[str(remote)])

@@ -11,7 +11,7 @@ from toolkit.cli.console import out, print_error, print_json
 from toolkit.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from android_harness.device_facts import DeviceFacts
+    from android_harness.facts.device_facts import DeviceFacts
 
 # Of the dozens of flags that a processor lists, those that decide the speed of quantized matmuls.
 _TELLING_FEATURES = frozenset(
@@ -39,9 +39,9 @@ def devices(
     json: JsonOption = False,
 ) -> None:
     """Show the facts of each target, as the device itself reports them."""
-    from android_harness.device_facts import read_device_facts
     from android_harness.errors import DeviceError
-    from android_harness.open_target import open_target
+    from android_harness.facts.device_facts import read_device_facts
+    from android_harness.targets.open_target import open_target
 
     facts, failures = {}, []
     for spec in target or ["local"]:

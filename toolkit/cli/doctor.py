@@ -49,7 +49,7 @@ def doctor(
 
 
 def _machine() -> list[Finding]:
-    from android_harness.runner_build import host_abi, runner_path
+    from android_harness.building.runner_build import host_abi, runner_path
 
     python = platform.python_version()
     findings = [
@@ -71,8 +71,8 @@ def _machine() -> list[Finding]:
 
 
 def _device(spec: str) -> Finding:
-    from android_harness.device_facts import read_device_facts
-    from android_harness.open_target import open_target
+    from android_harness.facts.device_facts import read_device_facts
+    from android_harness.targets.open_target import open_target
 
     try:
         with open_target(spec) as target:

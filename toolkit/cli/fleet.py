@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from android_harness.installed_runner import InstalledRunner, install_runner
-from android_harness.open_target import open_target
+from android_harness.runs.installed_runner import InstalledRunner, install_runner
+from android_harness.targets.open_target import open_target
 from exporters.manifest import Bundle
 from toolkit.cli.console import OnProgress
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from android_harness.engines import Engine
+from android_harness.building.engines import Engine
 from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import JsonOption
 
@@ -37,8 +37,8 @@ def build(
     json: JsonOption = False,
 ) -> None:
     """Compile a runner, or do nothing when this version is already built."""
-    from android_harness.accelerators import ACCELERATORS
-    from android_harness.runner_build import build_runner, host_abi, run_runner_tests
+    from android_harness.building.accelerators import ACCELERATORS
+    from android_harness.building.runner_build import build_runner, host_abi, run_runner_tests
 
     def show(line: str) -> None:
         err.print(line.rstrip(), highlight=False, markup=False)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from android_harness.building.runner_build import build_runner
 from android_harness.fake_phone import FakePhone
-from android_harness.installed_runner import InstalledRunner, install_runner
-from android_harness.open_target import open_target
-from android_harness.runner_build import build_runner
+from android_harness.runs.installed_runner import InstalledRunner, install_runner
+from android_harness.targets.open_target import open_target
 from device_bench.fit_profile import fit_profile
 from device_bench.profile import Profile
 from device_bench.sweep import arms_of, run_sweep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from android_harness.cache_root import cache_root
+from android_harness.host_folders import cache_root
 
 # Flower and Ray read these when they are imported: nothing here reports to anybody.
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"

@@ -12,9 +12,9 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from android_harness.examples import Example, examples_text
-from android_harness.installed_runner import install_runner
 from android_harness.job import VerbalizerLoss
-from android_harness.open_target import open_target
+from android_harness.runs.installed_runner import install_runner
+from android_harness.targets.open_target import open_target
 from exporters.adapter_values import adapter_values
 from exporters.manifest import Bundle
 from exporters.tokenizer import load_tokenizer

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from android_harness.errors import RunnerFailedError
-from android_harness.installed_runner import InstalledRunner, install_runner
 from android_harness.job import AlongTask, EvaluateTask, ProbeTask, Task, VerbalizerLoss
-from android_harness.local_target import LocalTarget
 from android_harness.records import AlongRecord, EvaluationRecord, LoadRecord, ProbeRecord, Record
+from android_harness.runs.installed_runner import InstalledRunner, install_runner
+from android_harness.targets.local_target import LocalTarget
 from exporters.lora.combination import Combination
 from exporters.lora.support import Support
 from exporters.manifest import Bundle

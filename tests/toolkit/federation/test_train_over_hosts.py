@@ -9,7 +9,7 @@ import pytest
 from made_profiles import profile
 from processes import Processes
 
-from android_harness.cache_root import cache_root
+from android_harness.host_folders import cache_root
 from exporters.manifest import Bundle
 from toolkit.federation.link_folder import LinkFolder
 from toolkit.federation.train import times_of

@@ -12,6 +12,8 @@ static int64_t read_ns(clockid_t id) {
 
 int64_t monotonic_ns() { return read_ns(CLOCK_MONOTONIC); }
 
+int64_t boot_ns() { return read_ns(CLOCK_BOOTTIME); }
+
 int64_t process_cpu_ns() { return read_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
 }  // namespace fwdllm

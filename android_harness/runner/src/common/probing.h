@@ -37,7 +37,8 @@ Sample time_repetition(int64_t i, const TimeTask & task, Prober & prober, uint64
     const int passes_before = prober.passes();
     Sample sample;
     sample.directions = 0;
-    sample.start_ns = monotonic_ns();
+    sample.start_ns = boot_ns();
+    const int64_t wall_start_ns = monotonic_ns();
     const int64_t cpu_start_ns = process_cpu_ns();
     // A pass of a small model is shorter than the interruptions of a busy system: go on until the
     // repetition is long enough to average over them.
@@ -48,9 +49,9 @@ Sample time_repetition(int64_t i, const TimeTask & task, Prober & prober, uint64
         }
         prober.measure(directions);
         sample.directions += prober.at_once();
-    } while (monotonic_ns() - sample.start_ns < task.minimum_ns);
+    } while (monotonic_ns() - wall_start_ns < task.minimum_ns);
     sample.cpu_ns = process_cpu_ns() - cpu_start_ns;
-    sample.wall_ns = monotonic_ns() - sample.start_ns;
+    sample.wall_ns = monotonic_ns() - wall_start_ns;
     sample.warmup = i < task.warmup;
     sample.repetition = sample.warmup ? i : i - task.warmup;
     sample.passes = prober.passes() - passes_before;

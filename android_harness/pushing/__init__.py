@@ -1,0 +1,1 @@
+"""Files onto devices: verified, never twice."""

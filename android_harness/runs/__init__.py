@@ -1,0 +1,1 @@
+"""The native runner on a device, from the job to its records."""
