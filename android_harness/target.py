@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Self
 
 from android_harness.errors import (
     CommandFailedError,
+    DeviceGoneError,
+    DeviceTimeoutError,
     MissingProgramError,
     NoSpaceError,
     NotExecutableError,
@@ -20,6 +23,11 @@ from android_harness.errors import (
 
 NOT_EXECUTABLE = 126  # the POSIX shell's exit codes for programs it could not start
 NOT_FOUND = 127
+
+# Between attempts to reach a lost device.
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 8.0
+_ANSWER_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,24 @@ class Target(ABC):
     @abstractmethod
     def close(self) -> None:
         """Ends all connections; a closed target is not used again."""
+
+    def wait_for(self, *, timeout_s: float) -> None:
+        """Waits until the device answers commands, also after it was lost.
+
+        Raises:
+            UnauthorizedError, DeviceBusyError: waiting does not help without its user.
+            DeviceError: why the device could still not be reached after `timeout_s` seconds.
+        """
+        end, pause_s = time.monotonic() + timeout_s, _FIRST_PAUSE_S
+        while True:
+            try:
+                self.run(["true"], timeout_s=_ANSWER_TIMEOUT_S)
+                return
+            except (DeviceGoneError, DeviceTimeoutError):
+                if time.monotonic() + pause_s > end:
+                    raise
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def traffic(self) -> SocketTraffic | None:
         """The bytes sent and received so far; None for a target that is not behind a socket."""

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from android_harness.errors import (
+    DeviceGoneError,
     DeviceTimeoutError,
     MissingFileError,
     MissingProgramError,
     NotExecutableError,
     TransferError,
 )
-from android_harness.fake_phone import FakePhone
+from android_harness.fake_phone import FakePhone, Faults
 from android_harness.target import Target
 from android_harness.targets.open_target import open_target
-from tests.android_harness.waiting import PATIENT, ends_soon
+from tests.android_harness.waiting import HASTY, PATIENT, ends_soon
 
 pytestmark = pytest.mark.usefixtures("private_home")
 
@@ -161,3 +162,16 @@ def test_what_cannot_be_appended_to_says_why(target: Target, tmp_path: Path) -> 
         target.append(local, target.workspace.parent, offset=1)  # a folder
     with pytest.raises(MissingFileError):
         target.append(tmp_path / "absent", target.workspace / "file")
+
+
+def test_a_lost_device_is_waited_for(phone: FakePhone) -> None:
+    with open_target(phone.target, timeouts=HASTY) as target:
+        phone.faults = Faults(end_after_bytes=0)
+        with pytest.raises(DeviceGoneError):
+            target.wait_for(timeout_s=0.5)
+
+        back = threading.Timer(0.4, lambda: setattr(phone, "faults", Faults()))
+        back.start()
+        target.wait_for(timeout_s=20)
+        assert target.run(["true"]).exit_code == 0
+        back.join()
