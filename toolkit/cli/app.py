@@ -21,6 +21,7 @@ from toolkit.cli import (
     profile,
     push,
     report,
+    restore,
     runner,
     superlink,
     supernode,
@@ -40,6 +41,7 @@ app.add_typer(runner.app, name="runner")
 app.command("devices")(devices.devices)
 app.command("push")(push.push)
 app.command("bench")(bench.bench)
+app.command("restore")(restore.restore)
 app.command("profile")(profile.profile)
 app.command("allocate")(allocate.allocate)
 app.command("plan")(plan.plan)
