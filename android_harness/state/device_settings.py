@@ -255,5 +255,7 @@ def _said_or(result: CommandResult, otherwise: str) -> str:
 def _said(result: CommandResult) -> str:
     """A command's own words on one line; the first two lines name an exception and its reason."""
     text = (result.stderr + b"\n" + result.stdout).decode(errors="replace")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines()]
+    # Some phones' linkers warn of their own libraries in front of every program.
+    lines = [line for line in lines if line and not line.startswith("WARNING: linker")]
     return " ".join(lines[:2])[:200]

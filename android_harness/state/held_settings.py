@@ -148,6 +148,8 @@ def _set(
     if change.took:
         return row("set", now) if now else row("unverified", None, change.now.why)
     if now == found.value:
+        if now is None:  # nobody can tell whether it took in spite of what the device said
+            setting.change(target, before)
         write_journal(path, journal)
         return row("unsupported", now, change.objection)
     # Restored only from what the run made it, so that is what the journal must know.

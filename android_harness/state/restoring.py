@@ -20,7 +20,7 @@ class RestoredSetting(Part):
         before: its value before the run.
         now: the value found when it was to be restored; None: the device does not tell.
         outcome: `left` when somebody else has changed it since.
-        why: for all but `restored`.
+        why: for what is left or failed, and for what was restored and cannot be read back.
     """
 
     setting: str
@@ -72,4 +72,7 @@ def _restore(target: Target, changed: ChangedSetting) -> RestoredSetting:
     if now is not None and now != changed.set_to:
         return row("left", "somebody changed it since")
     change = setting.change(target, changed.before)
-    return row("restored") if change.took else row("failed", change.objection)
+    if not change.took:
+        return row("failed", change.objection)
+    unverified = f"not verified, {change.now.why}" if change.now.value is None else ""
+    return row("restored", unverified)

@@ -64,9 +64,11 @@ def restore(
                 for device in restored
             ]
         )
-    elif rows:
-        out.print(_restored_table(restored))
-    elif not failures:
+    else:
+        for device in restored:
+            if device.settings:
+                _print_restored(device)
+    if not rows and not failures:
         err.print("nothing to restore")
     for failure in failures:
         print_error(failure)
@@ -99,14 +101,14 @@ def _restore(target: Target, path: Path) -> RestoredDevice:
         return RestoredDevice(target.name, restore_settings(target, path))
 
 
-def _restored_table(devices: list[RestoredDevice]) -> Table:
-    table = Table("device", "setting", "before the run", "now", "outcome")
-    for device in devices:
-        for row in device.settings:
-            outcome = f"restored to {row.before}" if row.outcome == "restored" else row.outcome
-            shown = outcome + (f": {row.why}" if row.why else "")
-            table.add_row(device.target, row.setting, row.before, row.now or "unknown", shown)
-    return table
+def _print_restored(device: RestoredDevice) -> None:
+    out.print(device.target, highlight=False, soft_wrap=True)
+    table = Table("setting", "before the run", "now", "outcome")
+    for row in device.settings:
+        outcome = f"restored to {row.before}" if row.outcome == "restored" else row.outcome
+        shown = outcome + (f": {row.why}" if row.why else "")
+        table.add_row(row.setting, row.before, row.now or "unknown", shown)
+    out.print(table)
 
 
 def _list(*, json: bool) -> None:
@@ -120,16 +122,16 @@ def _list(*, json: bool) -> None:
             failures.append(error)
     if json:
         print_json([journal.model_dump(mode="json") for journal in journals])
-    elif journals:
-        table = Table("device", "reached at", "run began", "setting", "before the run", "set to")
+    else:
         for journal in journals:
             began = journal.began.isoformat(" ", "seconds")
+            heading = f"{journal.serial}, reached at {journal.target}, run began {began}"
+            out.print(heading, highlight=False, soft_wrap=True)
+            table = Table("setting", "before the run", "set to")
             for row in journal.changed:
-                table.add_row(
-                    journal.serial, journal.target, began, row.setting, row.before, row.set_to
-                )
-        out.print(table)
-    elif not failures:
+                table.add_row(row.setting, row.before, row.set_to)
+            out.print(table)
+    if not journals and not failures:
         err.print("no settings are changed")
     for failure in failures:
         print_error(failure)

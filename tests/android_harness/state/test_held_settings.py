@@ -166,6 +166,29 @@ def test_what_a_release_cannot_do_is_told_in_its_words(
             assert journal_paths() == []
 
 
+@pytest.mark.parametrize(
+    ("says", "status", "during"),
+    [
+        ("WARNING: linker: unsupported flags", "unverified", "true"),
+        ("Remote exception", "unsupported", "false"),
+    ],
+)
+def test_words_of_a_command_that_obeyed_leave_nothing_behind(
+    says: str, status: str, during: str
+) -> None:
+    programs = android_programs()
+    programs["cmd"] += f"echo {says!r} >&2\n"
+    with (
+        FakePhone(scripts=programs) as phone,
+        open_target(phone.target, timeouts=PATIENT) as target,
+    ):
+        with held_settings(target, WantedSettings(fixed_performance="on")) as held:
+            assert by_name(held)["fixed_performance"] == (None, None, status)
+            assert remembered(phone, "power.fixed_performance") == during
+        assert remembered(phone, "power.fixed_performance") == "false"
+        assert journal_paths() == []
+
+
 def test_a_phone_without_the_programs_is_left_alone(phone: FakePhone) -> None:
     with open_target(phone.target, timeouts=PATIENT) as target:
         with held_settings(target, MEASURING) as held:
@@ -309,6 +332,11 @@ def test_what_cannot_be_restored_stays_in_the_journal() -> None:
         device.charging = True
     [path] = journal_paths()
     assert [row.outcome for row in restore_settings(device, path)] == ["failed"]
+    with (
+        pytest.raises(SettingsNotRestoredError, match="battery_saver"),
+        held_settings(device, WantedSettings(battery_saver="off")) as held,
+    ):
+        assert by_name(held)["battery_saver"] == ("on", "off", "set")
 
     device.charging = False
     with held_settings(device, WantedSettings(battery_saver="off")) as held:
