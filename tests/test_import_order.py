@@ -10,8 +10,8 @@ FOLDERS = ("exporters", "android_harness", "device_bench", "toolkit")
 # Bottom up, as docs/architecture.md lists them.
 SUBFOLDERS = (
     "errors", "data", "protocol", "gradient", "sampling", "privacy", "robust", "server_update",
-    "pacing", "allocation", "plan", "clients", "training", "federation", "simulation", "backprop",
-    "report", "demo", "cli",
+    "pacing", "allocation", "plan", "exchange", "clients", "training", "federation", "simulation",
+    "backprop", "report", "demo", "cli",
 )  # fmt: skip
 
 

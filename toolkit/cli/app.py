@@ -12,12 +12,15 @@ from exporters.errors import FwdllmError
 from toolkit.cli import (
     allocate,
     bench,
+    compare,
     convergence,
     demo,
     devices,
     doctor,
+    exchange,
     export,
     plan,
+    population,
     profile,
     push,
     report,
@@ -42,7 +45,10 @@ app.command("devices")(devices.devices)
 app.command("push")(push.push)
 app.command("bench")(bench.bench)
 app.command("restore")(restore.restore)
+app.command("compare")(compare.compare)
 app.command("profile")(profile.profile)
+app.add_typer(exchange.app, name="exchange")
+app.command("fleet")(population.fleet)
 app.command("allocate")(allocate.allocate)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
