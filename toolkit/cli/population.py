@@ -85,7 +85,7 @@ def table(kinds: list[Kind], devices: int) -> Table:
         "measured on",
         "computing",
         "reading memory",
-        title=f"{devices} devices of {len(kinds)} kinds, each as frequent",
+        title=f"{devices} devices, all kinds as frequent",
         title_justify="left",
         caption="seconds are those of the measured device times these factors; modelled",
         caption_justify="left",

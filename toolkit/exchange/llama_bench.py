@@ -35,7 +35,7 @@ REASON = "imported"
 RULE = (
     "Seconds of a pass are those of llama-bench's prompt of as many tokens: "
     "fixed + per_token · n + per_attention_pair · n², by non-negative least squares on relative "
-    "errors over the prompt lengths; of one length all is per token, of two nothing is per pair. "
+    "errors over the prompt lengths; of one length all is per token. "
     "A central probe takes two passes, a forward probe one; what perturbed LoRA copies cost on "
     "top is not in it. Peak memory is the size of the weights alone."
 )
@@ -222,19 +222,13 @@ def _backend_profile(results: Sequence[Result]) -> BackendProfile:
 
 def _cost(tokens: Sequence[int], seconds: Sequence[float]) -> CostModel:
     n, relative_to = np.array(tokens, dtype=np.float64), np.array(seconds)
-    terms = {"per_token_s": n}
-    if len(n) > 1:
-        terms["fixed_s"] = np.ones_like(n)
-    if len(n) > 2:
-        terms["per_attention_pair_s"] = n**2
+    # Where several solutions fit equally, the solver takes up the first of the terms first.
+    terms = {"per_token_s": n, "fixed_s": np.ones_like(n), "per_attention_pair_s": n**2}
     design = np.stack(list(terms.values()), axis=1) / relative_to[:, None]
     scale = np.linalg.norm(design, axis=0)
     solution, _ = nnls(design / scale, np.ones(len(n)))
-    fitted = dict(zip(terms, (solution / scale).tolist(), strict=True))
     return CostModel(
-        fixed_s=fitted.get("fixed_s", 0.0),
-        per_token_s=fitted["per_token_s"],
-        per_attention_pair_s=fitted.get("per_attention_pair_s", 0.0),
+        **dict(zip(terms, (solution / scale).tolist(), strict=True)),
         per_direction_s=0.0,
         median_relative_error=None,
     )
@@ -249,4 +243,3 @@ def _device(result: Result) -> DeviceFacts:
             "sources": {"cpu_model": "llama-bench cpu_info"},
         }
     )
-
