@@ -7,6 +7,7 @@ from pathlib import Path
 
 from android_harness.job import Job
 from android_harness.records import RECORD_ADAPTER
+from android_harness.telemetry.records import TELEMETRY_ADAPTER
 from device_bench.profile import Profile
 from device_bench.provenance import Sweep
 from device_bench.slopes import SlopeComparison
@@ -20,6 +21,7 @@ SCHEMAS = {
     "manifest": Manifest.model_json_schema,
     "job": Job.model_json_schema,
     "record": RECORD_ADAPTER.json_schema,
+    "telemetry": TELEMETRY_ADAPTER.json_schema,
     "sweep": Sweep.model_json_schema,
     "slopes": SlopeComparison.model_json_schema,
     "profile": Profile.model_json_schema,
