@@ -205,6 +205,8 @@ done
   column fast frequency "$core/cpufreq/scaling_cur_freq" "${core##*/}"
 done
 for supply in sys/class/power_supply/*; do
+  look_at_name "$supply/scope" System
+  [ "$name" != Device ] || continue # a mouse's, not the device's own
   look_at_name "$supply/type" Unknown
   kind=$name name=${supply##*/}
   if [ "$kind" = Battery ] || [ "$name" = battery ]; then
