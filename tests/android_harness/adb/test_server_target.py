@@ -19,7 +19,7 @@ from android_harness.errors import (
     ServiceRefusedError,
     TransferError,
 )
-from android_harness.fake_phone import Faults
+from android_harness.fake_phone import FakePhone, Faults
 from android_harness.target import Target
 from android_harness.targets.discover import expand_targets, found_devices
 from android_harness.targets.open_target import open_target
@@ -165,8 +165,10 @@ def test_a_serial_that_the_server_does_not_know_is_named(served: ServedPhone) ->
     assert "'ANOTHER' not found" in str(caught.value)
 
 
-def test_adb_itself_takes_a_killed_daemon_for_success(adb: AdbProgram, served: ServedPhone) -> None:
-    if served.serial == "PHONE":
-        pytest.skip("about the adb program")
-    served.phone.faults = Faults(omit_exit_packet=True)
-    assert adb("-s", served.serial, "shell", "exit 5").returncode == 0
+def test_adb_itself_takes_a_command_without_an_end_for_success(adb: AdbProgram) -> None:
+    with FakePhone(accept_new_keys=True) as phone:
+        serial = f"127.0.0.1:{phone.port}"
+        adb.connect(serial)
+        phone.faults = Faults(omit_exit_packet=True)
+        assert adb("-s", serial, "shell", "exit 5").returncode == 0
+        adb("disconnect", serial)
