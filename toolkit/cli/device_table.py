@@ -72,7 +72,7 @@ def read_device_report(target: Target) -> DeviceReport:
 
 
 def overview(report: DeviceReport) -> list[str]:
-    """The report in a row of a table of devices: device, clusters, memory, signs of accelerators, battery, fitness."""
+    """A row of a table of devices: device, clusters, memory, accelerators, battery, fitness."""
     facts, status = report.facts, report.status
     name = " ".join(part for part in (facts.manufacturer, facts.model) if part)
     clusters = (
