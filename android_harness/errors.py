@@ -92,7 +92,10 @@ class TransferError(DeviceError):
 class NoSpaceError(TransferError):
     """The device's storage is full."""
 
-    default_remedy = "free some space on the device, then run it again"
+    default_remedy = (
+        "free some space on the device, then run it again; `fwdllm clean --target TARGET` shows "
+        "what this project keeps there"
+    )
 
 
 class PermissionDeniedError(TransferError):
