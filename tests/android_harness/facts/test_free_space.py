@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_harness.fake_phone import FakePhone
 from android_harness.facts.free_space import parse_free_bytes, read_free_bytes
+from android_harness.fake_phone import FakePhone
 from android_harness.target import Target
 from android_harness.targets.open_target import open_target
 
