@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from android_harness.target import Target
@@ -34,7 +35,7 @@ def parse_free_bytes(output: str) -> int | None:
     device name breaks the line; of Android's toolbox the column `Free`, such as 8.6G.
     """
     words = output.split()
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in pairwise(words):
         if re.fullmatch(r"\d{1,3}%", word):
             return _bytes(before)
     rows = [line.split() for line in output.splitlines()]

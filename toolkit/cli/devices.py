@@ -1,17 +1,20 @@
-"""`fwdllm devices`: what each target is."""
+"""`fwdllm devices`: which devices there are, and what each is."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from toolkit.cli.console import out, print_error, print_json
-from toolkit.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from android_harness.facts.device_facts import DeviceFacts
+    from android_harness.targets.discover import FoundDevice
 
 # Of the dozens of flags that a processor lists, those that decide the speed of quantized matmuls.
 _TELLING_FEATURES = frozenset(
@@ -34,17 +37,85 @@ _TELLING_FEATURES = frozenset(
 def devices(
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", help="local, adb:SERIAL or adb-tcp:HOST:PORT; local when absent."),
+        typer.Option(
+            "--target",
+            help="Show the facts of this device: local, adb:SERIAL, adb-tcp:HOST:PORT, or all.",
+        ),
     ] = None,
-    json: JsonOption = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print each device that comes or goes, until Ctrl-C.")
+    ] = False,
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON document on stdout; with --watch one a line."),
+    ] = False,
 ) -> None:
-    """Show the facts of each target, as the device itself reports them."""
+    """List the devices that are found and what each needs, or show the facts of some."""
+    if watch:
+        if target:
+            raise typer.BadParameter("--watch follows all devices and takes no --target")
+        _watch(json=json)
+    elif target:
+        _inspect(target, json=json)
+    else:
+        _list(json=json)
+
+
+def _list(*, json: bool) -> None:
+    from android_harness.targets.discover import FoundDevice, found_devices
+
+    found = [FoundDevice("local", "device", None, "this machine"), *found_devices()]
+    if json:
+        print_json([_document(device) for device in found])
+        return
+    table = Table("target", "state", "model", "through", "what to do")
+    for device in found:
+        state = f"[green]{device.state}[/]" if device.usable else f"[red]{device.state}[/]"
+        table.add_row(
+            escape(device.spec),
+            state,
+            escape(device.model or ""),
+            escape(device.through),
+            escape(device.remedy),
+        )
+    out.print(table)
+
+
+def _watch(*, json: bool) -> None:
+    from android_harness.targets.watch import watch_devices
+
+    try:
+        for device in watch_devices():
+            now = datetime.now().astimezone()
+            if json:
+                line = dumps({"time": now.isoformat(timespec="milliseconds"), **_document(device)})
+                print(line, flush=True)
+            else:
+                parts = [f"{now:%H:%M:%S}", device.spec, device.state, device.model or ""]
+                out.print("  ".join(parts), markup=False, highlight=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        return  # how one ends it
+
+
+def _document(device: FoundDevice) -> dict[str, str | None]:
+    return {
+        "target": device.spec,
+        "state": device.state,
+        "model": device.model,
+        "through": device.through,
+        "reason": device.reason,
+        "remedy": device.remedy,
+    }
+
+
+def _inspect(specs: list[str], *, json: bool) -> None:
     from android_harness.errors import DeviceError
     from android_harness.facts.device_facts import read_device_facts
+    from android_harness.targets.discover import expand_targets
     from android_harness.targets.open_target import open_target
 
     facts, failures = {}, []
-    for spec in target or ["local"]:
+    for spec in expand_targets(specs):
         try:
             with open_target(spec) as opened:
                 facts[spec] = read_device_facts(opened)
