@@ -153,6 +153,12 @@ class ServiceRefusedError(DeviceError):
     default_remedy = "reboot the device; if it repeats, its build does not offer this service"
 
 
+class DeviceInUseError(DeviceError):
+    """Runs of this project are under way on the device and need what is there."""
+
+    default_remedy = "wait until they have ended, or stop them"
+
+
 # Files on the device.
 
 

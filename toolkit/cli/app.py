@@ -12,6 +12,7 @@ from exporters.errors import FwdllmError
 from toolkit.cli import (
     allocate,
     bench,
+    clean,
     convergence,
     demo,
     devices,
@@ -39,6 +40,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(runner.app, name="runner")
 app.command("devices")(devices.devices)
 app.command("push")(push.push)
+app.command("clean")(clean.clean)
 app.command("bench")(bench.bench)
 app.command("profile")(profile.profile)
 app.command("allocate")(allocate.allocate)
