@@ -16,7 +16,9 @@ Kind = Literal["store", "incoming", "runs", "state"]
 _LIVE = """
 live() {
   for file in "$1/pid" "$1/supervisor"; do
-    [ -f "$file" ] && read -r pid rest <"$file" && kill -0 "$pid" 2>/dev/null && return 0
+    pid=
+    [ ! -f "$file" ] || read -r pid rest <"$file"
+    [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null && return 0
   done
   return 1
 }
