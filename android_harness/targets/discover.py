@@ -34,7 +34,6 @@ _ERROR_OF_STATE: dict[DeviceState, type[DeviceError]] = {
     "rescue": NotAndroidError,
     "busy": DeviceBusyError,
     "absent": DeviceGoneError,
-    "unknown": DeviceOfflineError,
 }
 
 
@@ -64,7 +63,9 @@ class FoundDevice:
     @property
     def remedy(self) -> str:
         """What to do where it cannot be used."""
-        return "" if self.usable else _ERROR_OF_STATE[self.state].default_remedy
+        if self.usable:
+            return ""
+        return _ERROR_OF_STATE.get(self.state, DeviceOfflineError).default_remedy
 
 
 def found_devices() -> list[FoundDevice]:

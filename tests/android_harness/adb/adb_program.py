@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from android_harness.adb.link import AdbTimeouts
-from android_harness.adb.server import AdbServer, ServerAddress
+from android_harness.adb.server import AdbServer
+from android_harness.adb.server_address import ServerAddress
 from android_harness.errors import DeviceError
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from android_harness.adb.connection import AdbConnection
 from android_harness.adb.file_sync import pull_file, push_file, stat_file
 from android_harness.adb.link import AdbTimeouts
-from android_harness.adb.server import AdbServer, ServerAddress
+from android_harness.adb.server import AdbServer
+from android_harness.adb.server_address import ServerAddress
 from android_harness.adb.server_connection import ServerConnection
 from android_harness.adb.server_replies import parse_devices
 from android_harness.adb.shell_v2 import run_command

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from android_harness.adb.server import ServerAddress, server_address
+from android_harness.adb.server_address import ServerAddress, server_address
 from android_harness.errors import (
     AmbiguousDeviceError,
     DeviceError,
@@ -160,7 +160,7 @@ def test_what_is_no_adb_server_is_told_apart(server_port: UsePort, answer: bytes
 def test_a_server_that_hangs_times_out(server_port: UsePort) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server_port(listener.getsockname()[1])
-        with pytest.raises(DeviceTimeoutError):
+        with pytest.raises(DeviceTimeoutError, match="adb kill-server"):
             open_target("adb:PHONE", timeouts=HASTY)
 
 
