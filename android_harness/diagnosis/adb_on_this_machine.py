@@ -11,7 +11,8 @@ from pathlib import Path
 
 from android_harness.adb.keys import load_keys
 from android_harness.adb.link import AdbTimeouts
-from android_harness.adb.server import find_server, server_address
+from android_harness.adb.server import find_server
+from android_harness.adb.server_address import server_address
 from android_harness.diagnosis.finding import Finding
 from exporters.errors import FwdllmError
 

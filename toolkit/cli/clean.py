@@ -105,7 +105,8 @@ def _table(entries: Sequence[Entry], going: Collection[Entry]) -> Table:
     table = Table("what", "name", "MB", "unused for", "")
     for entry in entries:
         mark = "live" if entry.live else "[red]goes[/]" if entry in going else ""
-        shown = entry.name[:12] + " " + " ".join(entry.files) if entry.files else entry.name
+        name = entry.name[:12] if entry.kind in ("store", "incoming") else entry.name
+        shown = " ".join((name, *entry.files))
         size = "?" if entry.size is None else f"{entry.size / 1e6:,.1f}"
         table.add_row(entry.kind, escape(shown), size, _age(entry.idle_s), mark)
     return table
