@@ -14,6 +14,7 @@ folder=$1
 while [ -n "$folder" ] && [ ! -d "$folder" ]; do folder=${folder%/*}; done
 df -k "${folder:-/}"
 """
+_ANSWER_TIMEOUT_S = 30.0
 _UNIT_BYTES = {"": 1024, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _AMOUNT = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([KMGT]?)")
 
@@ -24,7 +25,8 @@ def read_free_bytes(target: Target, folder: PurePosixPath) -> int | None:
     Raises:
         DeviceError: the device cannot be asked.
     """
-    said = target.run(["sh", "-c", _SCRIPT, "free", str(folder)]).stdout
+    command = ["sh", "-c", _SCRIPT, "free", str(folder)]
+    said = target.run(command, timeout_s=_ANSWER_TIMEOUT_S).stdout
     return parse_free_bytes(said.decode(errors="replace"))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from android_harness.errors import (
     DeviceGoneError,
+    DeviceOfflineError,
     DeviceTimeoutError,
     NoSpaceError,
     PushVerificationError,
@@ -18,6 +19,7 @@ from android_harness.target import Target
 from android_harness.transfer_errors import transfer_error
 from exporters.durable_files import sha256_of
 
+_LOST = (DeviceGoneError, DeviceOfflineError, DeviceTimeoutError)
 _PATIENCE_S = 30.0
 _ATTEMPTS_WITHOUT_PROGRESS = 3
 
@@ -56,8 +58,9 @@ class ContentStore:
 
         Raises:
             NoSpaceError: before anything is sent, when the device has no room for it.
-            DeviceGoneError, DeviceTimeoutError: the link does not hold; what has arrived stays,
-                and calling this again, also from another process, sends the rest.
+            DeviceGoneError, DeviceOfflineError, DeviceTimeoutError: the link does not hold; what
+                has arrived stays, and calling this again, also from another process, sends the
+                rest.
             PushVerificationError: what arrived is not what was sent.
             TransferError, DeviceError: it could not be sent.
         """
@@ -106,9 +109,9 @@ class ContentStore:
                         device=self._target.name,
                         file=local,
                     )
-            except (DeviceGoneError, DeviceTimeoutError) as error:
-                said = f"{max(furthest, 0)} of {incoming.size} bytes of {local.name} are there"
-                error.remedy = f"{error.remedy}; {said} and are not sent again"
+            except _LOST as error:
+                said = f"{max(furthest, 0)} of {incoming.size} bytes of {local.name}"
+                error.remedy = f"{error.remedy}; what has arrived, {said}, is not sent again"
                 if attempts == _ATTEMPTS_WITHOUT_PROGRESS or not self._is_back():
                     raise
 
@@ -116,7 +119,7 @@ class ContentStore:
         """Whether the lost device answers again in time."""
         try:
             self._target.wait_for(timeout_s=self._patience_s)
-        except (DeviceGoneError, DeviceTimeoutError):
+        except _LOST:
             return False
         return True
 

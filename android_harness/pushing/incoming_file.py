@@ -10,6 +10,8 @@ from android_harness.pushing.device_hash import FIND_HASH, read_back
 from android_harness.target import APPEND_BLOCK_BYTES, Target
 from exporters.durable_files import sha256_of
 
+_SLOWEST_HASH_BYTES_PER_S = 5e6
+
 # Prints the SHA-256 of $1, or nothing when the file is absent. Its folder's time is that of its
 # last use.
 _HASH = f"""
@@ -59,9 +61,6 @@ for claimed in "$1".*; do
   [ ! -f "$claimed" ] || mv -f "$claimed" "$1"
 done
 """
-
-
-_SLOWEST_HASH_BYTES_PER_S = 5e6
 
 
 class IncomingFile:
@@ -137,7 +136,7 @@ class IncomingFile:
         return said == self.digest
 
     def _remove(self) -> None:
-        self._target.check(["rm", "-f", str(self.path)])
+        self._target.check(["rm", "-f", str(self.path)], timeout_s=self._hashing_s)
 
     def _first_word(self, command: list[str]) -> str:
         """The first word that a command prints; empty when it prints nothing."""

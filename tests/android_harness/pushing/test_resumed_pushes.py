@@ -81,7 +81,7 @@ def test_a_link_that_brings_nothing_is_given_up_and_the_error_says_what_is_there
         with pytest.raises(DeviceGoneError) as caught:
             place(target, file)
 
-    assert f"0 of {SIZE} bytes of weights.gguf are there" in caught.value.remedy
+    assert f"has arrived, 0 of {SIZE} bytes of weights.gguf" in caught.value.remedy
 
 
 @pytest.mark.parametrize("there", [0, 1, APPEND_BLOCK_BYTES, 3_500_000, SIZE - 1, SIZE])
