@@ -153,6 +153,12 @@ class ServiceRefusedError(DeviceError):
     default_remedy = "reboot the device; if it repeats, its build does not offer this service"
 
 
+class DeviceInUseError(DeviceError):
+    """Runs of this project are under way on the device and need what is there."""
+
+    default_remedy = "wait until they have ended, or stop them"
+
+
 # Files on the device.
 
 
@@ -163,7 +169,10 @@ class TransferError(DeviceError):
 class NoSpaceError(TransferError):
     """The device's storage is full."""
 
-    default_remedy = "free some space on the device, then run it again"
+    default_remedy = (
+        "free some space on the device, then run it again; `fwdllm clean --target TARGET` shows "
+        "what this project keeps there"
+    )
 
 
 class PermissionDeniedError(TransferError):
