@@ -12,6 +12,7 @@ from exporters.errors import FwdllmError
 from toolkit.cli import (
     allocate,
     bench,
+    clean,
     compare,
     convergence,
     demo,
@@ -28,6 +29,7 @@ from toolkit.cli import (
     runner,
     superlink,
     supernode,
+    telemetry,
     train,
 )
 from toolkit.cli.console import err, print_error
@@ -43,6 +45,8 @@ app.add_typer(export.app, name="export")
 app.add_typer(runner.app, name="runner")
 app.command("devices")(devices.devices)
 app.command("push")(push.push)
+app.command("telemetry")(telemetry.telemetry)
+app.command("clean")(clean.clean)
 app.command("bench")(bench.bench)
 app.command("restore")(restore.restore)
 app.command("compare")(compare.compare)
