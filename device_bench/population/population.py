@@ -170,7 +170,7 @@ def _backend(
     backend: BackendProfile, kind: Kind, factor: float, sustained: float
 ) -> BackendProfile:
     compute, memory = factor * kind.compute_factor, factor * kind.memory_factor
-    changed = {
+    changed: dict[str, object] = {
         "cost": _cost(backend.cost, compute, memory),
         "cost_provenance": "modelled",
         "arms": tuple(_arm(arm, backend, kind, factor) for arm in backend.arms),

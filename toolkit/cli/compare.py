@@ -58,42 +58,34 @@ def compare(
 
 
 def table(compared: SamplesComparison) -> Table:
-    """An arm a row."""
+    """An arm a row, of two lines each."""
     shown = Table(
-        "B",
-        "T",
-        "K",
-        "estimator",
-        "A s/probe",
-        "B s/probe",
-        "B / A",
-        "95 % CI",
-        "p (Holm)",
+        "B, T, K\nestimator",
+        "A\ns/probe",
+        "B\ns/probe",
+        "B / A\n95 % CI",
+        "p",
         "verdict",
         title=f"A: {compared.a}, B: {compared.b}",
         title_justify="left",
-        caption="medians of jobs; p of a two-sided Mann-Whitney U test over all arms; (n) jobs, "
-        "!: so many outliers among them, none is dropped. A and B were not interleaved",
+        caption="medians of jobs, n of them, k! outliers that are not dropped; p: two-sided "
+        "Mann-Whitney U, Holm over the arms; A and B were not interleaved",
         caption_justify="left",
     )
     for row in compared.arms:
         arm = row.arm
         layers = "" if arm.layers is None else f" {layers_text(arm.layers)}"
         shown.add_row(
-            str(arm.batch),
-            str(arm.tokens),
-            str(arm.directions_per_pass),
-            arm.estimator + layers,
+            f"{arm.batch}, {arm.tokens}, {arm.directions_per_pass}\n{arm.estimator}{layers}",
             _side(row.a),
             _side(row.b),
-            f"{row.ratio:.3g}",
-            f"{row.low:.3g} to {row.high:.3g}",
-            "" if row.p_adjusted is None else f"{row.p_adjusted:.2g}",
-            row.verdict,
+            f"{row.ratio:.3g}\n{row.low:.3g} to {row.high:.3g}",
+            "" if row.p_adjusted is None else f"{row.p_adjusted:.1g}",
+            row.verdict.replace("difference ", "difference\n"),
         )
     return shown
 
 
 def _side(side: Side) -> str:
     outliers = f", {len(side.outliers_s)}!" if side.outliers_s else ""
-    return f"{side.median_s:.3g} ({side.jobs}{outliers})"
+    return f"{side.median_s:.3g}\nn {side.jobs}{outliers}"

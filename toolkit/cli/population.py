@@ -77,17 +77,17 @@ def fleet(
 
 def table(kinds: list[Kind], devices: int) -> Table:
     """A kind a row."""
+    bases = dict.fromkeys(kind.measured.target for kind in kinds)
     shown = Table(
         Column("kind", overflow="fold"),
         "chip",
         "cores",
-        "memory GiB",
-        "measured on",
+        "GiB",
         "computing",
-        "reading memory",
+        "memory",
         title=f"{devices} devices, all kinds as frequent",
         title_justify="left",
-        caption="seconds are those of the measured device times these factors; modelled",
+        caption=f"seconds are those of {' or '.join(bases)} times these factors; modelled",
         caption_justify="left",
     )
     for kind in kinds:
@@ -97,7 +97,6 @@ def table(kinds: list[Kind], devices: int) -> Table:
             kind.device.soc or kind.device.cpu_model or "unknown",
             str(kind.threads or "as measured"),
             "unknown" if memory is None else f"{memory / 2**30:.0f}",
-            kind.measured.target,
             f"× {kind.compute_factor:.3g}",
             f"× {kind.memory_factor:.3g}",
         )
