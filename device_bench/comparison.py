@@ -47,8 +47,9 @@ class ArmComparison(Part):
 
     Attributes:
         ratio: seconds of B over seconds of A, medians over jobs.
-        low, high: its 95 % bootstrap interval.
-        p_value: of a two-sided Mann-Whitney U test; None: too few jobs to judge by.
+        low, high: its 95 % bootstrap interval; None, like the next two: too few jobs, of which
+            an interval would be too narrow.
+        p_value: of a two-sided Mann-Whitney U test.
         p_adjusted: the same after Holm's correction over the arms that are judged.
         verdict: one is faster by `p_adjusted` below `SIGNIFICANCE` and an interval without 1.
     """
@@ -57,8 +58,8 @@ class ArmComparison(Part):
     a: Side
     b: Side
     ratio: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p_value: float | None
     p_adjusted: float | None
     verdict: ArmVerdict
@@ -138,14 +139,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def ratio_interval(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of median(b) / median(a); seeded."""
+    """The 95 % percentile bootstrap interval of median(b) / median(a); seeded.
+
+    Of at least two values each.
+    """
 
     def ratio(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
         return np.asarray(np.median(b, axis=axis) / np.median(a, axis=axis))
 
-    if min(len(a), len(b)) < 2:
-        point = float(np.median(b) / np.median(a))
-        return point, point
     interval = stats.bootstrap(
         (a, b),
         ratio,
@@ -183,12 +184,13 @@ def _compared(
     p_adjusted: float | None,
 ) -> ArmComparison:
     of_a, of_b = _job_medians(a), _job_medians(b)
-    low, high = ratio_interval(of_a, of_b)
-    verdict: ArmVerdict = "no difference shown"
-    if p_adjusted is None:
-        verdict = "too few jobs"
-    elif p_adjusted < SIGNIFICANCE and not low <= 1 <= high:
-        verdict = "A faster" if low > 1 else "B faster"
+    low = high = None
+    verdict: ArmVerdict = "too few jobs"
+    if p_adjusted is not None:
+        low, high = ratio_interval(of_a, of_b)
+        verdict = "no difference shown"
+        if p_adjusted < SIGNIFICANCE and not low <= 1 <= high:
+            verdict = "A faster" if low > 1 else "B faster"
     return ArmComparison(
         arm=arm,
         a=_side(a, of_a),

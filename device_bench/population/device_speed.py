@@ -63,7 +63,7 @@ def device_speed(
         hidden = "how its cores are clocked" if clusters else "its cores"
         raise PopulationError(f"its facts do not tell {hidden}")
     cores = [
-        _core(cluster, facts, arithmetic, float(assumed))
+        _core(cluster, facts, arithmetic, float(assumed), "given" if clock_khz else "assumed")
         for cluster in _candidates(clusters, threads)
         for _ in cluster.cores
     ]
@@ -89,10 +89,14 @@ def _candidates(clusters: tuple[CpuCluster, ...], threads: int | None) -> list[C
 
 
 def _core(
-    cluster: CpuCluster, facts: DeviceFacts, arithmetic: Arithmetic, assumed_khz: float
+    cluster: CpuCluster,
+    facts: DeviceFacts,
+    arithmetic: Arithmetic,
+    untold_khz: float,
+    untold_source: str,
 ) -> _Core:
     features = (*facts.common_features, *cluster.extra_features)
     design = core_design(cluster.micro_architecture, features, arithmetic)
-    clock = cluster.max_frequency_khz or assumed_khz
-    source = "facts" if cluster.max_frequency_khz else "assumed"
+    clock = cluster.max_frequency_khz or untold_khz
+    source = "facts" if cluster.max_frequency_khz else untold_source
     return _Core(clock * 1e3 * design.per_cycle, clock, source, design)

@@ -69,7 +69,8 @@ class Kind:
     device: DeviceFacts
     compute_factor: float
     memory_factor: float
-    speed: DeviceSpeed | None  # None: the measured device itself
+    speed: DeviceSpeed | None = None  # None: the measured device itself
+    measured_speed: DeviceSpeed | None = None
 
     @property
     def threads(self) -> int | None:
@@ -83,7 +84,7 @@ def kinds_of(measured: Sequence[Profile]) -> list[Kind]:
         PopulationError: a profile has no backend that is of use.
     """
     return [
-        Kind(profile.target, profile, _usable(profile), profile.device, 1.0, 1.0, None)
+        Kind(profile.target, profile, _usable(profile), profile.device, 1.0, 1.0)
         for profile in measured
     ]
 
@@ -120,6 +121,7 @@ def phone_kinds(
                 compute_factor=base.per_second / speed.per_second,
                 memory_factor=base.gb_per_s / speed.gb_per_s,
                 speed=speed,
+                measured_speed=base,
             )
         )
     if not kinds:
@@ -238,9 +240,11 @@ def _parameters(
 
     yield parameter("device_factor", factor, "drawn")
     yield parameter("spread", rule.spread, "assumed")
-    if kind.speed is None:
+    speed, measured = kind.speed, kind.measured_speed
+    if speed is None or measured is None:
         return
-    speed = kind.speed
+    yield parameter("measured_threads", measured.threads, "measured")
+    yield parameter("measured_clock_khz", measured.clock_khz, measured.clock_source)
     yield parameter("compute_factor", kind.compute_factor, "peaks of core designs, assumed")
     yield parameter("memory_factor", kind.memory_factor, "peaks of memories, assumed")
     yield parameter("threads", speed.threads, "facts")

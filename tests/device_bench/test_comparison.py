@@ -69,6 +69,7 @@ def test_a_difference_is_shown_in_its_direction(
     assert {each.verdict for each in found.arms} == {verdict}
     for each in found.arms:
         assert each.ratio == pytest.approx(slower, rel=0.1)
+        assert each.low is not None and each.high is not None
         assert each.low <= each.ratio <= each.high
         assert each.p_adjusted is not None and each.p_adjusted < 0.05
 
@@ -87,6 +88,7 @@ def test_too_few_jobs_give_no_verdict(tmp_path: Path) -> None:
     assert not found.judged
     for each in found.arms:
         assert (each.verdict, each.p_value, each.p_adjusted) == ("too few jobs", None, None)
+        assert (each.low, each.high) == (None, None)
         assert not each.slower_than(0)
 
 

@@ -40,7 +40,7 @@ def compare(
     else:
         out.print(table(compared))
     for warning in compared.warnings:
-        err.print(f"warning: {warning}", highlight=False, markup=False)
+        err.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
     if missing := len(compared.only_in_a) + len(compared.only_in_b):
         err.print(f"warning: {missing} arms are in one of the folders alone", highlight=False)
     if not compared.judged:
@@ -49,6 +49,7 @@ def compare(
             "one job do not count as jobs",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
     if fail_if_slower is not None:
         if any(arm.slower_than(fail_if_slower) for arm in compared.arms):
@@ -79,7 +80,7 @@ def table(compared: SamplesComparison) -> Table:
             f"{arm.batch}, {arm.tokens}, {arm.directions_per_pass}\n{arm.estimator}{layers}",
             _side(row.a),
             _side(row.b),
-            f"{row.ratio:.3g}\n{row.low:.3g} to {row.high:.3g}",
+            f"{row.ratio:.3g}\n" + ("" if row.low is None else f"{row.low:.3g} to {row.high:.3g}"),
             "" if row.p_adjusted is None else f"{row.p_adjusted:.1g}",
             row.verdict.replace("difference ", "difference\n"),
         )
