@@ -49,7 +49,7 @@ def doctor(
 
 
 def _machine() -> list[Finding]:
-    from android_harness.building.runner_build import host_abi, runner_path
+    from android_harness.building.recipe import native_recipe
 
     python = platform.python_version()
     findings = [
@@ -65,7 +65,7 @@ def _machine() -> list[Finding]:
         findings.append(
             Finding(program, path is not None, path or "", f"install {program} to build the runner")
         )
-    runner = runner_path(host_abi())
+    runner = native_recipe().path
     findings.append(Finding("native runner", runner.is_file(), str(runner), "fwdllm runner build"))
     return findings
 
