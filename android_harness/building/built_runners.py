@@ -74,14 +74,14 @@ def read_built_runner(path: Path) -> BuiltRunner:
     except RunnerBuildError:  # what it is linked to is not installed any more
         current = False
     elf = read_elf(path)
-    abi, variant, toolchain, *accelerators = labels if len(labels) > 2 else [None] * 3
+    abi, variant, toolchain = labels[:3] if len(labels) > 2 else (None, None, None)
     return BuiltRunner(
         path=path,
         engine=engine,
         abi=abi or (elf.abi if elf is not None else "unknown"),
         variant=variant,
         toolchain=toolchain,
-        accelerators=tuple(accelerators),
+        accelerators=tuple(labels[3:]),
         current=current,
         bytes=path.stat().st_size,
         sha256=sha256_of(path),

@@ -49,17 +49,14 @@ def choose_runner(
     """
     abi = _abi(facts, target.name)
     forced = os.environ.get(_FORCED)
-    recipes: list[Recipe] = []
-    if not forced and _is_like_this_machine(target, facts):
-        recipes.append(native_recipe(accelerators, engine=engine))
-    chosen = (
-        [_named(forced, abi, engine)] if forced else variants_for(abi, facts.cpu_features, engine)
-    )
-    recipes += [
+    able = variants_for(abi, facts.common_features, engine)
+    recipes = [
         phone_recipe(abi, variant, toolchain, accelerators, engine=engine)
-        for variant in chosen
+        for variant in ([_named(forced, abi, engine)] if forced else able)
         for toolchain in TOOLCHAINS
     ]
+    if not forced and _is_like_this_machine(target, facts):
+        recipes.insert(0, native_recipe(accelerators, engine=engine))
     for recipe in recipes:
         if recipe.path.is_file():
             return recipe.path
@@ -107,7 +104,7 @@ def _is_like_this_machine(target: Target, facts: DeviceFacts) -> bool:
     here = read_elf(Path(sys.executable))
     return (
         facts.abi == host_abi()
-        and set(host_features().split()) <= set(facts.cpu_features)
+        and set(host_features().split()) <= set(facts.common_features)
         and here is not None
         and (here.interpreter is None or _exists(target, here.interpreter))
     )

@@ -70,7 +70,7 @@ def build(
     from android_harness.building.runner_build import run_runner_tests
 
     def show(line: str) -> None:
-        err.print(line.rstrip(), highlight=False, markup=False)
+        err.print(line.rstrip(), highlight=False, markup=False, soft_wrap=True)
 
     chosen = [each for each in ACCELERATORS if each in (accelerators or ())]
     if unknown := set(accelerators or ()) - set(chosen):

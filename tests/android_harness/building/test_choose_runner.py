@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,18 +19,20 @@ from android_harness.building.recipe import (
     phone_recipes,
 )
 from android_harness.building.toolchains import Toolchain
-from android_harness.building.variants import variants
+from android_harness.building.variants import PHONE_ABIS, variants
 from android_harness.errors import RunnerMissingError, UnsupportedDeviceError, WrongAbiError
 from android_harness.facts.device_facts import DeviceFacts, read_device_facts
+from android_harness.fake_phone import FakePhone
 from android_harness.target import Target
 from android_harness.targets.local_target import LocalTarget
+from android_harness.targets.open_target import open_target
 from exporters.errors import FwdllmError
 
 DOTPROD = ("asimd", "atomics", "asimdhp", "asimddp")
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cache(private_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FWDLLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FWDLLM_RUNNER_VARIANT", raising=False)
 
@@ -48,7 +51,7 @@ def facts(device: LocalTarget) -> DeviceFacts:
 
 def phone(facts: DeviceFacts, abis: str, *features: str) -> DeviceFacts:
     listed = tuple(abis.split(","))
-    return facts.model_copy(update={"abi": listed[0], "abis": listed, "cpu_features": features})
+    return facts.model_copy(update={"abi": listed[0], "abis": listed, "common_features": features})
 
 
 def arm(name: str, toolchain: Toolchain = "zig") -> Recipe:
@@ -85,6 +88,23 @@ def test_the_processor_matters_more_than_the_compiler(device: Target, facts: Dev
     assert choose_runner(device, phone(facts, "arm64-v8a", *DOTPROD)) == ndk
 
 
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [("pixel-8", "i8mm"), ("galaxy-s9-us", "baseline"), ("leagoo-t5c", "baseline")],
+)
+def test_recorded_phones_get_theirs(shared_data: Path, name: str, variant: str) -> None:
+    recorded = json.loads((shared_data / "phones" / "proc_sys" / f"{name}.json").read_text())
+    for abi in PHONE_ABIS:
+        for recipe in phone_recipes(abi, None, "zig"):
+            put(recipe)
+    with (
+        FakePhone(props=recorded["props"], files=recorded["files"]) as phone,
+        open_target(phone.target) as target,
+    ):
+        chosen = choose_runner(target, read_device_facts(target))
+    assert f".{variant}." in chosen.parent.name
+
+
 def test_a_variant_can_be_forced(
     device: Target, facts: DeviceFacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +135,7 @@ def test_a_processor_that_lacks_something_of_this_one_gets_a_phones(
     put(native_recipe())
     (first, *_) = [put(recipe) for recipe in phone_recipes(host_abi())]
     missing_one = host_features().split()[1:]
-    lesser = facts.model_copy(update={"cpu_features": tuple(missing_one)})
+    lesser = facts.model_copy(update={"common_features": tuple(missing_one)})
     assert choose_runner(device, lesser).parent.name.startswith(host_abi())
     assert ".native." not in str(choose_runner(device, lesser))
     assert choose_runner(device, phone(facts, host_abi())) == first

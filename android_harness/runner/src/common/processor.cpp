@@ -22,7 +22,7 @@ struct Feature {
 
 static bool bit(unsigned long word, int number) { return (word >> number & 1) != 0; }
 
-static std::vector<Feature> features() {
+static std::vector<Feature> known_features() {
 #if defined(__aarch64__)
     // The kernel's bits by number: an older C library has no names for some.
     const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
@@ -45,24 +45,26 @@ static std::vector<Feature> features() {
 }
 
 static bool is_here(const char * name) {
-    for (const Feature & feature : features()) {
+    for (const Feature & feature : known_features()) {
         if (strcmp(feature.name, name) == 0) return feature.here;
     }
     return false;
 }
 
-void refuse_wrong_processor() {
+void refuse_wrong_processor(const char * const * features) {
     bool refused = false;
-    for (const char * const * name = k_built_for; *name != nullptr; name++) {
-        if (is_here(*name)) continue;
+    for (; *features != nullptr; features++) {
+        if (is_here(*features)) continue;
         // By hand: what writes other records is not compiled for this processor.
-        dprintf(STDOUT_FILENO, refused ? ", %s" : R"({"event":"error","phase":"processor","message":)"
-                R"("the runner was built for another one: this lacks %s)", *name);
+        const char * text = refused ? ", %s"
+            : R"({"event":"error","phase":"processor","message":)"
+              R"("the runner was built for another one: this lacks %s)";
+        dprintf(STDOUT_FILENO, text, *features);
         refused = true;
     }
     if (!refused) return;
-    dprintf(STDOUT_FILENO, "\",\"file\":null}\n"
-            R"({"event":"end","status":"error","tasks_done":0})" "\n");
+    dprintf(STDOUT_FILENO, "%s\n%s\n", R"(","file":null})",
+            R"({"event":"end","status":"error","tasks_done":0})");
     _exit(1);
 }
 

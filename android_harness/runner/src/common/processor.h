@@ -7,8 +7,8 @@ namespace fwdllm {
 // end.
 extern const char * const k_built_for[];
 
-// Ends the program with an `error` record unless the processor has all of them. The first thing
+// Ends the program with an `error` record unless the processor has all of these. The first thing
 // that a runner does: what comes after may be an instruction that kills it.
-void refuse_wrong_processor();
+void refuse_wrong_processor(const char * const * features);
 
 }  // namespace fwdllm

@@ -72,7 +72,7 @@ static void run_job(const std::string & path, size_t & tasks_done) {
 }
 
 int main(int argc, char ** argv) {
-    refuse_wrong_processor();
+    refuse_wrong_processor(k_built_for);
     start_executorch();
     return runner_main(argc, argv, hello, run_job);
 }

@@ -73,7 +73,7 @@ static void on_ggml_abort(const char * message) {
 }
 
 int main(int argc, char ** argv) {
-    refuse_wrong_processor();
+    refuse_wrong_processor(k_built_for);
     capture_ggml_log();
     ggml_set_abort_callback(on_ggml_abort);
     return runner_main(argc, argv, hello, run_job);
