@@ -82,7 +82,7 @@ def device_table(spec: str, report: DeviceReport) -> RenderableType:
         "page size": f"{facts.page_size_bytes} bytes" if facts.page_size_bytes else "",
         "runs": " ".join(facts.abis),
         "features": " ".join(name for name in facts.common_features if name in _TELLING_FEATURES),
-        "accelerators": _accelerators(facts),
+        "accelerators": _accelerators(facts) or "no signs seen",
         "free space": _gib(status.workspace_free_bytes),
         "battery": _battery(status),
         "heat": _heat(status),
@@ -121,9 +121,12 @@ def _design(cluster: CpuCluster) -> str:
 def _fitness(unfit: tuple[Unfit, ...]) -> RenderableType:
     if not unfit:
         return Text("fit to measure: yes", style="green")
-    table = Table("not fit to measure", "spoils", "why", "what to do")
+    table = Table("not fit to measure", "why, and what to do")
     for reason in unfit:
-        table.add_row(reason.code, reason.affects, escape(reason.text), escape(reason.remedy))
+        table.add_row(
+            f"{reason.code}\nspoils {reason.affects}",
+            escape(f"{reason.text}\nremedy: {reason.remedy}"),
+        )
     return table
 
 
