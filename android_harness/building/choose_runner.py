@@ -28,7 +28,7 @@ from android_harness.facts.device_facts import DeviceFacts
 from android_harness.target import Target
 from exporters.errors import FwdllmError
 
-_FORCED = "FWDLLM_RUNNER_VARIANT"
+_VARIANT = "FWDLLM_RUNNER_VARIANT"
 
 
 def choose_runner(
@@ -39,23 +39,22 @@ def choose_runner(
 ) -> Path:
     """The best runner that was built for what all cores of the device have.
 
-    A device that is like this machine gets this machine's own, when that was built. Of phones'
-    runners, $FWDLLM_RUNNER_VARIANT names one whatever the device says that it has.
+    A device that is like this machine gets this machine's own, when that was built. Where the ABI
+    has the variant that $FWDLLM_RUNNER_VARIANT names, it is that one, whatever the device has.
 
     Raises:
         UnsupportedDeviceError: no runner can be built for the device's ABIs.
         RunnerMissingError: none was built; the remedy has the command.
-        FwdllmError: $FWDLLM_RUNNER_VARIANT names no variant.
+        FwdllmError: $FWDLLM_RUNNER_VARIANT names no variant of any ABI.
     """
     abi = _abi(facts, target.name)
-    forced = os.environ.get(_FORCED)
-    able = variants_for(abi, facts.common_features, engine)
+    forced = _forced(abi, engine)
     recipes = [
         phone_recipe(abi, variant, toolchain, accelerators, engine=engine)
-        for variant in ([_named(forced, abi, engine)] if forced else able)
+        for variant in ([forced] if forced else variants_for(abi, facts.common_features, engine))
         for toolchain in TOOLCHAINS
     ]
-    if not forced and _is_like_this_machine(target, facts):
+    if forced is None and _is_like_this_machine(target, facts):
         recipes.insert(0, native_recipe(accelerators, engine=engine))
     for recipe in recipes:
         if recipe.path.is_file():
@@ -114,17 +113,19 @@ def _exists(target: Target, path: str) -> bool:
     return target.run(["test", "-e", path]).exit_code == 0
 
 
-def _named(name: str, abi: str, engine: Engine) -> Variant:
-    known = {variant.name: variant for variant in variants(abi, engine)}
-    if name not in known:
+def _forced(abi: str, engine: Engine) -> Variant | None:
+    """What $FWDLLM_RUNNER_VARIANT asks for; a fleet may have devices of ABIs without it."""
+    name = os.environ.get(_VARIANT)
+    known = {variant.name for each in PHONE_ABIS for variant in variants(each)}
+    if name and name not in known:
         raise FwdllmError(
-            f"{_FORCED} is {name}, which is no variant for {abi}",
-            remedy=f"choose one of {', '.join(known)}, or unset it",
+            f"{_VARIANT} is {name}, which is no variant of a runner",
+            remedy=f"choose one of {', '.join(sorted(known))}, or unset it",
         )
-    return known[name]
+    return next((variant for variant in variants(abi, engine) if variant.name == name), None)
 
 
-def _missing(recipe: Recipe, forced: str | None, device: str) -> RunnerMissingError:
+def _missing(recipe: Recipe, forced: Variant | None, device: str) -> RunnerMissingError:
     """None is built of those that would do; `recipe` is the best of them."""
     what = f"there is no runner for {recipe.abi}"
     options = []
@@ -134,7 +135,7 @@ def _missing(recipe: Recipe, forced: str | None, device: str) -> RunnerMissingEr
     if recipe.phones is not None:
         options.append(f"--abi {recipe.abi}")
     if forced:
-        options.append(f"--variant {forced}")
+        options.append(f"--variant {forced.name}")
     options += [f"--with {each}" for each in recipe.accelerators]
     return RunnerMissingError(
         " with ".join([what, *recipe.accelerators]),

@@ -116,8 +116,17 @@ def test_a_variant_can_be_forced(
     with pytest.raises(RunnerMissingError, match="--abi arm64-v8a --variant dotprod`"):
         choose_runner(device, phone(facts, "arm64-v8a"))
     monkeypatch.setenv("FWDLLM_RUNNER_VARIANT", "sme")
-    with pytest.raises(FwdllmError, match="choose one of baseline, dotprod, i8mm"):
+    with pytest.raises(FwdllmError, match="no variant of a runner"):
         choose_runner(device, phone(facts, "arm64-v8a"))
+
+
+def test_a_forced_variant_is_not_for_abis_without_it(
+    device: Target, facts: DeviceFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fleet has devices of several kinds."""
+    baseline, *_ = [put(recipe) for recipe in phone_recipes("x86_64", None, "zig")]
+    monkeypatch.setenv("FWDLLM_RUNNER_VARIANT", "dotprod")
+    assert choose_runner(device, phone(facts, "x86_64")) == baseline
 
 
 def test_a_device_like_this_machine_gets_this_machines_own(
