@@ -140,6 +140,7 @@ echo $state $code
 
 _STOP = f"""{_COMMON}{_REMOVE}
 cd "$1" 2>/dev/null && remove "$1"
+[ ! -d "$1" ]
 """
 
 # $1: the run's folder, $2: the hash of its job. Prints what there is to go on with.
@@ -207,7 +208,7 @@ def wait(folder: PurePosixPath, *, wait_s: int) -> list[str]:
 
 
 def stop(folder: PurePosixPath) -> list[str]:
-    """The command that kills all of a run and removes its folder."""
+    """The command that kills all of a run and removes its folder; 0: there is none any more."""
     return ["sh", "-c", _STOP, "stop", str(folder)]
 
 

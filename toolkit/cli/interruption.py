@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 
@@ -35,6 +36,7 @@ class Interruption:
 
 
 def _stop_runs() -> None:
-    from android_harness.runs.live_runs import LIVE_RUNS
-
-    LIVE_RUNS.stop_all()
+    # What a command has not imported, it has not run.
+    live_runs = sys.modules.get("android_harness.runs.live_runs")
+    if live_runs is not None:
+        live_runs.LIVE_RUNS.stop_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
 from rich.markup import escape
@@ -14,14 +14,14 @@ from rich.table import Table
 from android_harness.errors import DeviceError
 from android_harness.facts.identity import read_identity
 from android_harness.runs.journal import JournaledRun, forget_run, journaled_runs
-from android_harness.runs.live_runs import stop_journaled
 from android_harness.runs.supervised_command import RunReport, list_runs, parse_list
-from android_harness.target import Target
-from android_harness.targets.open_target import open_target
 from exporters.errors import FwdllmError
 from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import JsonOption
 from toolkit.cli.recorded_command import RecordedCommand, forget_command, recorded_commands
+
+if TYPE_CHECKING:
+    from android_harness.target import Target
 
 ALL = "all"
 
@@ -105,6 +105,9 @@ def chosen(entries: Sequence[_Entry], text: str, word: str) -> list[_Entry]:
 
 
 def _stop(entries: Iterable[JournaledRun]) -> None:
+    from android_harness.runs.live_runs import stop_journaled
+    from android_harness.targets.open_target import open_target
+
     for entry in entries:
         with open_target(entry.target) as opened:
             _require_same_device(opened, entry)
@@ -135,6 +138,8 @@ def _forget(text: str) -> None:
 
 def _seen(entries: Sequence[JournaledRun], targets: Sequence[str]) -> list[SeenRun]:
     """What the devices of the entries, and these targets, tell; each is asked once."""
+    from android_harness.targets.open_target import open_target
+
     seen = []
     for spec in dict.fromkeys([*(entry.target for entry in entries), *targets]):
         here = [entry for entry in entries if entry.target == spec]
