@@ -25,6 +25,7 @@ from toolkit.cli import (
     runner,
     superlink,
     supernode,
+    telemetry,
     train,
 )
 from toolkit.cli.console import err, print_error
@@ -40,6 +41,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(runner.app, name="runner")
 app.command("devices")(devices.devices)
 app.command("push")(push.push)
+app.command("telemetry")(telemetry.telemetry)
 app.command("bench")(bench.bench)
 app.command("restore")(restore.restore)
 app.command("profile")(profile.profile)
