@@ -58,6 +58,7 @@ _TEMPERATURE = re.compile(
 _COOLING = re.compile(r"\bCoolingDevice\{mValue=(-?\d{1,18}), mType=(-?\d{1,4}), mName=(.*?)\}")
 _STATUS = re.compile(r"^\s*Thermal Status: (\d{1,2})\s*$", re.MULTILINE)
 _OVERRIDDEN = re.compile(r"^\s*IsStatusOverride: true\s*$", re.MULTILINE)
+_CURRENT, _CACHED = "dumpsys thermalservice, HAL", "dumpsys thermalservice, cached"
 _HAL_HEADING = "Current temperatures from HAL:"
 _CACHED_HEADING = "Cached temperatures:"
 # HardwarePropertiesManagerService, Android 7 to 9.
@@ -95,6 +96,11 @@ class ThermalReading(Part):
     cooling: tuple[CoolingDevice, ...] = ()
     source: str | None = None  # where the temperatures are from; `cached` ones may be hours old
 
+    @property
+    def is_current(self) -> bool:
+        """Whether there are temperatures, and they are those of now."""
+        return bool(self.temperatures) and self.source != _CACHED
+
     def hottest(self, kind: str) -> Temperature | None:
         """The hottest sensor of a kind."""
         of_kind = [sensor for sensor in self.temperatures if sensor.kind == kind]
@@ -109,9 +115,9 @@ def parse_thermalservice(text: str) -> ThermalReading:
     """
     status = _STATUS.search(text)
     current, cached = _section(text, _HAL_HEADING), _section(text, _CACHED_HEADING)
-    temperatures, source = _temperatures(current), "dumpsys thermalservice, HAL"
+    temperatures, source = _temperatures(current), _CURRENT
     if not temperatures:
-        temperatures, source = _temperatures(cached), "dumpsys thermalservice, cached"
+        temperatures, source = _temperatures(cached), _CACHED
     return ThermalReading(
         status=int(status[1]) if status else None,
         status_overridden=_OVERRIDDEN.search(text) is not None,

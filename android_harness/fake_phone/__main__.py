@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
+from pathlib import Path
 
 from android_harness.fake_phone.android_programs import android_programs
 from android_harness.fake_phone.phone import FakePhone
+from android_harness.fake_phone.recording import Recording, read_recording
+from exporters.errors import FwdllmError
 
 
 def main() -> None:
@@ -20,11 +23,23 @@ def main() -> None:
     parser.add_argument(
         "--accept-new-keys", action="store_true", help="accept every host key, not just yours"
     )
+    parser.add_argument(
+        "--recording", type=Path, help="JSON of a device's props, files and commands, to serve"
+    )
     arguments = parser.parse_args()
+    recording = Recording({}, {}, {})
+    if arguments.recording is not None:
+        try:
+            recording = read_recording(arguments.recording)
+        except FwdllmError as error:
+            parser.error(str(error))
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with FakePhone(
+        props=recording.props,
+        files=recording.files,
+        scripts=recording.scripts,
         port=arguments.port,
         slowdown=arguments.slowdown,
         scripts=android_programs() if arguments.android else None,

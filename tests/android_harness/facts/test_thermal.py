@@ -124,7 +124,7 @@ def test_zones_of_the_kernel() -> None:
         "quiet-therm": "",
         "aoss0-usr": "0",
     }
-    files = {}
+    files: dict[str, str] = {}
     for number, (name, value) in enumerate(zones.items()):
         folder = f"/sys/class/thermal/thermal_zone{number}"
         files |= {f"{folder}/type": f"{name}\n", f"{folder}/temp": f"{value}\n"}
