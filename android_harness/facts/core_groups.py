@@ -37,7 +37,8 @@ def group_cores(
     """
     groups = _join_equal_single_cores(_frequency_domains(cores, files), identities, files)
     seen = {core for group in groups for core in group.cores}
-    groups = _place_by_topology([core for core in cores if core not in seen], groups, files)
+    hidden = [core for core in cores if core not in seen]
+    groups = _place_by_topology(hidden, groups, identities, files)
     return sorted(_split_by_design(groups, identities), key=lambda group: group.cores)
 
 
@@ -65,69 +66,70 @@ def _join_equal_single_cores(
     groups: list[CoreGroup], identities: Mapping[int, CoreIdentity], files: Mapping[str, str]
 ) -> list[CoreGroup]:
     joined = [group for group in groups if len(group.cores) > 1]
-    alike: dict[Hashable, list[int]] = {}
+    alike: dict[Hashable, list[CoreGroup]] = {}
     for group in groups:
         if len(group.cores) == 1:
             (core,) = group.cores
             capacity = files.get(f"{CPU_FOLDER}/cpu{core}/cpu_capacity")
             key = (_design(core, identities), max_frequency_khz(core, files), capacity)
-            alike.setdefault(key, []).append(core)
-    for single in alike.values():
-        equal = ", equal single cores" if len(single) > 1 else ""
-        joined.append(CoreGroup(tuple(single), f"cpu*/cpufreq/related_cpus{equal}"))
+            alike.setdefault(key, []).append(group)
+    for first, *others in alike.values():
+        cores = first.cores + tuple(core for other in others for core in other.cores)
+        source = f"{first.source}, equal single cores" if others else first.source
+        joined.append(CoreGroup(cores, source))
     return joined
 
 
 def _place_by_topology(
-    cores: Sequence[int], groups: list[CoreGroup], files: Mapping[str, str]
+    cores: Sequence[int],
+    groups: list[CoreGroup],
+    identities: Mapping[int, CoreIdentity],
+    files: Mapping[str, str],
 ) -> list[CoreGroup]:
-    new: dict[Hashable, list[int]] = {}
+    by_siblings: dict[frozenset[int], list[int]] = {}
+    by_design: dict[Hashable, list[int]] = {}
     grown: dict[CoreGroup, list[int]] = {}
+    sibling_sets = _sibling_sets(files)
     for core in cores:
-        siblings = _siblings(core, files)
+        siblings = next((of for of in sibling_sets if core in of), frozenset[int]())
         touched = [group for group in groups if siblings & set(group.cores)]
         if len(touched) == 1:
             grown.setdefault(touched[0], []).append(core)
+        elif siblings and not touched:
+            by_siblings.setdefault(siblings, []).append(core)
         else:
-            key = frozenset() if touched else siblings
-            new.setdefault(key, []).append(core)
+            by_design.setdefault(_design(core, identities), []).append(core)
     result = []
     for group in groups:
         more = grown.get(group, [])
         source = f"{group.source}, cpu*/topology" if more else group.source
         result.append(CoreGroup(tuple(sorted([*group.cores, *more])), source))
-    for siblings_of, together in new.items():
-        source = "cpu*/topology" if siblings_of else "present, the rest"
-        result.append(CoreGroup(tuple(together), source))
+    result += [CoreGroup(tuple(more), "cpu*/topology") for more in by_siblings.values()]
+    result += [CoreGroup(tuple(more), "present, the rest") for more in by_design.values()]
     return result
 
 
-def _siblings(core: int, files: Mapping[str, str]) -> frozenset[int]:
-    """The smallest set of cores that some core's topology puts this one into; may be empty."""
-    sets = [
-        frozenset(listed)
-        for path, text in files.items()
-        if path.endswith(_SIBLINGS)
-        and len(listed := parse_kernel_list(text)) > 1
-        and core in listed
-    ]
-    return min(sets, key=len, default=frozenset())
+def _sibling_sets(files: Mapping[str, str]) -> list[frozenset[int]]:
+    """The sets of several cores that the topology of some core names, smallest first."""
+    lists = {text for path, text in files.items() if path.endswith(_SIBLINGS)}
+    sets = (frozenset(parse_kernel_list(text)) for text in lists)
+    return sorted((cores for cores in sets if len(cores) > 1), key=lambda of: (len(of), min(of)))
 
 
 def _split_by_design(
     groups: list[CoreGroup], identities: Mapping[int, CoreIdentity]
 ) -> list[CoreGroup]:
-    """Cores of two designs are never alike; one that hides its design stays with the first."""
+    """Cores of two designs are never alike, whatever the topology says."""
     split = []
     for group in groups:
-        designs = {core: _design(core, identities) for core in group.cores}
-        known = list(dict.fromkeys(design for design in designs.values() if design is not None))
-        if len(known) < 2:
+        parts: dict[Hashable, list[int]] = {}
+        for core in group.cores:
+            parts.setdefault(_design(core, identities), []).append(core)
+        if len(parts.keys() - {None}) < 2:
             split.append(group)
-            continue
-        for design in known:
-            cores = tuple(core for core in group.cores if (designs[core] or known[0]) == design)
-            split.append(CoreGroup(cores, f"{group.source}, /proc/cpuinfo"))
+        else:
+            source = f"{group.source}, /proc/cpuinfo"
+            split += [CoreGroup(tuple(cores), source) for cores in parts.values()]
     return split
 
 

@@ -123,8 +123,8 @@ def _cluster(
         if feature not in cpuinfo.features and all(feature in of for of in listed)
     )
     micro = identity.micro_architecture if identity else None
-    from_register = bool(cpuinfo.cores) and not set(group.cores) & set(cpuinfo.cores)
-    identity_source = "midr_el1" if from_register else "/proc/cpuinfo"
+    of_cpuinfo = {*cpuinfo.identities.values(), cpuinfo.shared_identity}
+    identity_source = "/proc/cpuinfo" if identity in of_cpuinfo else "cpu*/regs/identification"
     sources = {
         "cores": group.source,
         "identity": identity_source if identity else "",

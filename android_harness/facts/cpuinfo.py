@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from android_harness.facts.micro_architecture import ArmIdentity, CoreIdentity, X86Identity
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -46,26 +49,23 @@ def parse_cpuinfo(text: str) -> CpuInfo:
         first_of_all.setdefault(key, value)
         blocks.setdefault(core, {}).setdefault(key, value)
     cores = tuple(number for number in blocks if number is not None)
-    known = {
-        number: identity
-        for number, block in blocks.items()
-        if (identity := _identity(block)) is not None
-    }
-    features = {number: _features(block) for number, block in blocks.items() if _features(block)}
-    # One block for several cores is found in that of the last one, whose lines it follows.
-    one_for_all = len(cores) > 1 and len(known) == 1
+    identities = {number: found for number, block in blocks.items() if (found := _identity(block))}
+    features = {number: names for number, block in blocks.items() if (names := _features(block))}
+    # A block for all cores follows the line of the last one, and looks like that one's own.
+    one_identity = len(cores) > 1 and len(identities) == 1
+    one_list = len(cores) > 1 and len(features) == 1
     return CpuInfo(
         cores=cores,
-        identities={}
-        if one_for_all
-        else {number: identity for number, identity in known.items() if number is not None},
-        shared_identity=next(iter(known.values())) if one_for_all else known.get(None),
+        identities={} if one_identity else _of_cores(identities),
+        shared_identity=next(iter(identities.values())) if one_identity else identities.get(None),
         features=_common(list(features.values())),
-        features_of={}
-        if len(cores) > 1 and len(features) == 1
-        else {number: names for number, names in features.items() if number is not None},
+        features_of={} if one_list else _of_cores(features),
         fields=first_of_all,
     )
+
+
+def _of_cores(values: Mapping[int | None, Value]) -> dict[int, Value]:
+    return {number: value for number, value in values.items() if number is not None}
 
 
 def _identity(block: Mapping[str, str]) -> CoreIdentity | None:

@@ -104,6 +104,7 @@ def parse_device_facts(output: str) -> DeviceFacts:
     soc = known.add(
         "soc", find_soc(properties, cpuinfo.fields, files.get("/sys/devices/soc0/machine"))
     )
+    sdk, sdk_source = first_known(properties, ("ro.build.version.sdk",))
     all_abis = known.add("abis", _abis(properties, sections.get("machine", "")))
     return DeviceFacts(
         manufacturer=known.add(
@@ -124,9 +125,7 @@ def parse_device_facts(output: str) -> DeviceFacts:
             first_known(properties, ("ro.build.version.release",)),
             (_pretty_name(sections.get("os-release", "")), "/etc/os-release PRETTY_NAME"),
         ),
-        android_sdk=_integer(
-            known.add("android_sdk", first_known(properties, ("ro.build.version.sdk",)))
-        ),
+        android_sdk=known.add("android_sdk", (_integer(sdk), sdk_source)),
         build_fingerprint=known.add(
             "build_fingerprint", first_known(properties, ("ro.build.fingerprint",))
         ),

@@ -84,6 +84,25 @@ def test_a_core_knows_itself_by_its_register_where_cpuinfo_hides_it() -> None:
     }
 
     assert clusters_of("", files) == [((0, 1), "Kryo 3xx Silver")]
+    (found,) = find_clusters(
+        {f"{CPU}/{name}": text for name, text in files.items()},
+        parse_cpuinfo(""),
+        soc=None,
+        layout=(),
+    )
+    assert found.sources["micro_architecture"] == "cpu*/regs/identification"
+
+
+def test_cores_that_are_off_and_hidden_are_not_taken_for_others() -> None:
+    cpuinfo = core(0, 0xD05) + core(1, 0xD05) + core(2, 0xD0B)
+
+    assert clusters_of(cpuinfo, {"present": "0-4"}) == [
+        ((0, 1), "Cortex-A55"),
+        ((2,), "Cortex-A76"),
+        ((3, 4), None),
+    ]
+    one_package = {f"cpu{number}/topology/core_siblings_list": "0-4" for number in range(5)}
+    assert ((3, 4), None) in clusters_of(cpuinfo, {"present": "0-4", **one_package})
 
 
 def test_one_block_for_all_cores_is_nobodys_where_two_clusters_run() -> None:

@@ -22,7 +22,7 @@ KNOWN = {
     "alcatel-revvl": ("AlcatelOneTouch", "5049W", "arm64-v8a", "7.0", 24, "user"),
     "leagoo-t5c": ("LEAGOO", "T5c", "x86_64", "7.0", 24, "user"),
     "lg-optimus-g-pro": ("LGE", "LG-E980", "armeabi-v7a", "4.4.2", 19, "user"),
-    "padcod-10.1": ("Allwinner", "PadCod", "armeabi-v7a", "4.4.2", 19, "eng"),
+    "padcod-10.1": ("softwinner", "V11", "armeabi-v7a", "4.4.2", 19, "eng"),
 }
 
 EARLY_FIELDS = {
