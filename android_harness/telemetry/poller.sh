@@ -4,8 +4,8 @@
 # what it writes.
 #
 #   poller.sh start FOLDER INTERVAL_S DUMP_INTERVAL_S LEASE_S LIMIT_BYTES
-#   poller.sh fetch FOLDER OFFSET LEASE_S
-#   poller.sh finish FOLDER OFFSET
+#   poller.sh fetch FOLDER OFFSET CHUNK_BYTES LEASE_S
+#   poller.sh finish FOLDER OFFSET CHUNK_BYTES
 #
 # $FWDLLM_SYSTEM_ROOT is before all paths of sensors. Time and processes are always this kernel's.
 
@@ -53,6 +53,12 @@ boot=-
 { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
 look_at_clock
 
+# Prints how the poller is, and at most $2 bytes of what it wrote from byte $1 on.
+show() {
+  echo "$state $up"
+  tail -c "+$(($1 + 1))" "$folder/lines" 2>/dev/null | head -c "$2"
+}
+
 case $action in
 start)
   # Whoever asks again after a lost answer does not get a second poller.
@@ -72,16 +78,15 @@ fetch)
   state=ended
   if runs "$folder"; then
     state=running
-    renew_lease "$4"
+    renew_lease "$5"
   fi
-  echo "$state $up"
-  tail -c "+$(($3 + 1))" "$folder/lines" 2>/dev/null
+  show "$3" "$4"
   exit 0
   ;;
 finish)
   runs "$folder" && kill -9 "$process" "-$process" 2>/dev/null
-  echo "ended $up"
-  tail -c "+$(($3 + 1))" "$folder/lines" 2>/dev/null
+  state=ended
+  show "$3" "$4"
   exit 0
   ;;
 esac
@@ -261,5 +266,5 @@ while :; do
     next_dump=$((second + dump_interval))
     for name in $dumps; do say_dump "$name"; done
   fi
-  sleep "$interval"
+  sleep "$interval" || exit 1
 done

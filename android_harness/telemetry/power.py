@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class Power:
         reasons: why `watts` is empty; empty when it is not.
         doubts: why it may be wrong all the same.
         current, voltage: how the device's numbers were understood.
+        battery: whose current it is, by the name of its supply; None: there is none.
     """
 
     watts: Series
@@ -42,7 +43,7 @@ class Power:
     doubts: tuple[str, ...]
     current: Scale
     voltage: Scale
-    battery: str | None = field(default=None)
+    battery: str | None
 
 
 def battery_power(trace: Trace) -> Power:

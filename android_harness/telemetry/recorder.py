@@ -82,6 +82,7 @@ class TelemetryRecorder:
         self._lines = DeviceLines(target.name)
         self._pollers = 0
         self._told = False  # a poller has told its sensors
+        self._ended = False  # and the end of the last one
         self._lost: str | None = None  # why the last fetch failed
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True, name="telemetry")
@@ -127,8 +128,8 @@ class TelemetryRecorder:
                 self._target.wait_for(timeout_s=_FAREWELL_S)
                 self._finish()
         except (DeviceError, OSError) as error:
-            self._note_missing(f"the end of the recording: {error}")
-        if not self._told:
+            self._lost = str(error)
+        if self._lost or not self._told:
             self._note_missing(self._lost or "the poller did not get to its first reading")
         with suppress(OSError):  # of a full disk there is no use to complain twice
             write_table(self._path)
@@ -158,21 +159,26 @@ class TelemetryRecorder:
                 poller.start()
             increment = poller.fetch()
             records = self._lines.feed(increment.data)
-            if increment.state != "running":
-                if not any(isinstance(record, TelemetryEnd) for record in records):
-                    records.append(TelemetryEnd(reason="killed"))
-                self._poller = None
             self._append(records)
-            if increment.state == "ended":
+            if increment.state != "running" and not increment.data:
+                self._poller = None
+                if not self._ended:
+                    self._append([TelemetryEnd(reason="killed")])
                 poller.remove()
             return increment.uptime_s
 
     def _finish(self) -> None:
         with self._lock:
-            if self._poller is None or not self._poller.started:
+            if self._poller is None:
                 return
-            increment = self._poller.finish()
-            self._append([*self._lines.feed(increment.data), TelemetryEnd(reason="closed")])
+            while (increment := self._poller.finish()).data:
+                self._append(self._lines.feed(increment.data))
+            if increment.state == "absent":
+                self._lost = self._lost or "the poller's folder is gone from the device"
+                return
+            if not self._ended:
+                self._append([TelemetryEnd(reason="closed")])
+            self._lost = None
             poller, self._poller = self._poller, None
             poller.remove()
 
@@ -193,5 +199,8 @@ class TelemetryRecorder:
     def _append(self, records: Sequence[TelemetryRecord]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             for record in records:
-                self._told = self._told or isinstance(record, TelemetryBegin)
+                if isinstance(record, TelemetryBegin):
+                    self._told, self._ended = True, False
+                elif isinstance(record, TelemetryEnd):
+                    self._ended = True
                 file.write(record.model_dump_json() + "\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
+from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,20 +93,7 @@ def _findings(trace: Trace) -> dict[str, Any]:
 
 
 def _show(document: dict[str, Any]) -> None:
-    table = Table(title=document["target"], title_justify="left")
-    for heading in ("channel", "source"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("readings", "min", "max"):
-        table.add_column(heading, justify="right")
-    for sensor in document["sensors"]:
-        table.add_row(
-            sensor["channel"],
-            sensor["source"] or "",
-            str(sensor["readings"]),
-            f"{sensor['min']:.6g}",
-            f"{sensor['max']:.6g}",
-        )
-    out.print(table)
+    out.print(_table(document["target"], document["sensors"]))
     watts, energy, cores = document["mean_watts"], document["energy"], document["poller_cores"]
     lines = [
         f"current: {document['current']}",
@@ -118,3 +107,26 @@ def _show(document: dict[str, Any]) -> None:
         out.print(line, highlight=False, soft_wrap=True, markup=False)
     for reason in document["missing"]:
         err.print(f"missing: {reason}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _table(target: str, sensors: list[dict[str, Any]]) -> Table:
+    """A row for what one source tells of one quantity; --json tells each sensor by itself."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for sensor in sensors:
+        quantity = sensor["channel"].partition(".")[0]
+        rows[quantity, re.sub(r"\d+", "*", sensor["source"] or "")].append(sensor)
+    table = Table(title=target, title_justify="left")
+    for heading in ("quantity", "sensors", "source"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("readings", "min", "max"):
+        table.add_column(heading, justify="right")
+    for (quantity, source), group in rows.items():
+        table.add_row(
+            quantity,
+            ", ".join(sensor["channel"].partition(".")[2] for sensor in group),
+            source,
+            str(max(sensor["readings"] for sensor in group)),
+            f"{min(sensor['min'] for sensor in group):.6g}",
+            f"{max(sensor['max'] for sensor in group):.6g}",
+        )
+    return table

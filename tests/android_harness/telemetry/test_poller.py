@@ -29,7 +29,7 @@ from tests.android_harness.waiting import PATIENT, ends_soon
 pytestmark = pytest.mark.usefixtures("private_home")
 
 # All that the script calls, so that a shell's machine needs to have no more.
-PROGRAMS = ("tail", "sleep", "mkdir", "rm", "setsid", "true")
+PROGRAMS = ("tail", "head", "sleep", "mkdir", "rm", "setsid", "true")
 # What `sh` is, and what has the programs; Android's are mksh and toybox.
 SHELLS = {
     "dash": ("dash", None),
@@ -378,6 +378,23 @@ def test_lost_connections_lose_no_line_and_double_none() -> None:
 
         written = phone.root.resolve(str(PurePosixPath(poller.folder) / "lines")).read_bytes()
         assert data == written
+
+
+@DASH
+def test_much_is_fetched_in_pieces(machine: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    poller = Poller(machine, SETTINGS)
+    poller.start()
+    fetched_until(poller, lambda records: len(readings(records)) >= 2)
+    later = Poller(machine, SETTINGS)
+    later.folder = poller.folder
+    monkeypatch.setattr("android_harness.telemetry.poller._CHUNK_BYTES", 100)
+
+    pieces = [later.finish().data]
+    while pieces[-1]:
+        pieces.append(later.finish().data)
+
+    assert max(map(len, pieces)) == 100
+    assert b"".join(pieces) == Path(poller.folder / "lines").read_bytes()
 
 
 @pytest.mark.parametrize(
