@@ -33,14 +33,14 @@ def report(
     from toolkit.report.render.terminal import print_report
     from toolkit.report.write import rendered, write_report
 
-    if out is not None and written_as == "terminal":
+    if out is None:
+        built = build_report(paths, now=datetime.now(UTC), title=title)
+        if written_as is None or written_as == "terminal":
+            print_report(built, console)
+        else:
+            print(rendered(built, written_as), end="")
+    elif written_as == "terminal":
         raise typer.BadParameter("a report for the terminal goes to no file: leave --out away")
-    if out is not None:
+    else:
         write_report(paths, out, written_as=written_as, title=title)
         console.print(f"report: {out}", highlight=False, soft_wrap=True)
-        return
-    built = build_report(paths, now=datetime.now(UTC), title=title)
-    if written_as in (None, "terminal"):
-        print_report(built, console)
-    else:
-        print(rendered(built, written_as), end="")

@@ -10,11 +10,12 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
@@ -33,7 +34,7 @@ _VARIABLES = {
     THIRD: "var(--third)",
     FOURTH: "var(--fourth)",
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be found, selected and read aloud
     "text.parse_math": False,  # a dollar in a name is a dollar
     "font.size": 9,
@@ -95,6 +96,7 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 def logarithmic(axes: Axes, axis: Literal["x", "y"]) -> None:
     """A logarithmic axis with plain numbers, as many as its range has room for; call it last."""
+    which: Axis
     if axis == "x":
         axes.set_xscale("log")
         which, (low, high) = axes.xaxis, axes.get_xlim()

@@ -110,7 +110,8 @@ def _plot(known: Sequence[tuple[str, Profile, BackendProfile]]) -> Plot | None:
     described = (
         "Each device's best estimator at the largest work that it was measured at: the median "
         "seconds per probe with its 95 % interval (measured), and a cross where slopes that are "
-        f"worth an exact one cost more (modelled). From {fastest:.3g} to {slowest:.3g} s per probe."
+        f"worth an exact one cost more (modelled). The fastest takes {fastest:.3g} s per probe"
+        + (f", the slowest {slowest:.3g} s." if len(priced) > 1 else ".")
     )
     if len(shown) < len(priced):
         described += f" The fastest {len(shown)} of {len(priced)} are drawn."

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from toolkit.report.content import Report, Section, Table, text_of
 
 # What means something to Markdown or to the HTML in it, in the middle of a line.
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&!$@:])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&!$@]|:(?=[\w+-]+:))")
 
 
 def render_markdown(report: Report) -> str:

@@ -15,6 +15,8 @@ _STYLES: dict[Standing, str] = {
     "invalid": "red",
     "expired": "dim",
 }
+_UNLIMITED = 10_000
+_MOST_SQUEEZED = 1.5  # of a table's natural width
 _HEADINGS = {2: "bold underline", 3: "bold"}
 
 
@@ -38,21 +40,29 @@ def _section(section: Section, console: Console, level: int) -> None:
     for plot in section.plots:
         console.print(Text(f"{plot.title}. {plot.description}", "dim"))
     for table in section.tables:
-        console.print(_table(table))
+        _table(table, console)
     for part in section.parts:
         _section(part, console, level + 1)
 
 
-def _table(table: Table) -> RichTable:
-    shown = RichTable(
-        title=Text(table.caption), title_justify="left", title_style="dim", box=box.SIMPLE_HEAD
-    )
+def _table(table: Table, console: Console) -> None:
+    shown = RichTable(box=box.SIMPLE_HEAD)
     for column in table.columns:
-        shown.add_column(Text(column.header), justify="right" if column.measures else "left",
-                         overflow="fold")  # fmt: skip
+        shown.add_column(
+            Text(column.header), justify="right" if column.measures else "left", overflow="fold"
+        )
     for row in table.rows:
         shown.add_row(*(_text(cell) for cell in row))
-    return shown
+    console.print(Text(table.caption, "dim italic"))
+    unlimited = console.options.update(max_width=_UNLIMITED)
+    if console.measure(shown, options=unlimited).maximum <= _MOST_SQUEEZED * console.width:
+        console.print(shown)
+        return
+    for row in table.rows:  # a paragraph each, since columns would be a few letters wide
+        name, *values = zip(table.columns, row, strict=True)
+        known = [(column.header, cell) for column, cell in values if text_of(cell)]
+        pairs = (Text.assemble((f"{header} ", "dim"), _text(cell)) for header, cell in known)
+        console.print(Text.assemble((text_of(name[1]), "bold"), ": ", Text(", ").join(pairs)))
 
 
 def _text(cell: str | Cell) -> Text:
