@@ -140,9 +140,8 @@ def _draw(allocation: Allocation, shown: Sequence[DeviceAllocation]) -> Figure:
     done = [device.expected_s for device in shown]
     if any(fixed):
         axes.barh(
-            rows, fixed, height=0.55, color=SOFT, alpha=0.5, hatch="////", edgecolor=SOFT,
-            linewidth=0, label="fixed part",
-        )  # fmt: skip
+            rows, fixed, height=0.55, color="none", edgecolor=SOFT, hatch="////", label="fixed part"
+        )
     axes.barh(
         rows,
         [end - start for start, end in zip(fixed, done, strict=True)],

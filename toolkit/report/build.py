@@ -19,8 +19,8 @@ from toolkit.report.gather import Device, Gathered, gather
 from toolkit.report.run_section import run_section
 from toolkit.report.wording import moment
 
-# Plots of a device take about half a second and 150 kB; their numbers are in its tables too.
-MOST_DRAWN_DEVICES = 20
+# Plots and tables of a device take about half a second and 150 kB.
+MOST_DETAILED_DEVICES = 20
 _MOST_UNFOLDED_DEVICES = 3
 
 
@@ -62,32 +62,34 @@ def _sections(gathered: Gathered, now: datetime) -> Iterator[Section]:
 
 
 def _devices(devices: Sequence[tuple[str, Device]], now: datetime) -> Section:
-    """A section each: folded where they are many, without plots where they are very many."""
+    """A section each: folded where they are many, in brief where they are very many."""
     sections = [
         replace(device_section(device, anchor, now), folded=len(devices) > _MOST_UNFOLDED_DEVICES)
         for anchor, device in devices
     ]
     facts = []
-    if len(devices) > MOST_DRAWN_DEVICES:
-        sections = [section.without_plots() for section in sections]
+    if len(devices) > MOST_DETAILED_DEVICES:
+        sections = [section.in_brief() for section in sections]
         facts.append(
             (
-                "plots",
-                f"of devices are left out of a report on more than {MOST_DRAWN_DEVICES} of them; "
-                "write one of the devices to look at",
+                "plots and arms",
+                f"left out, as in every report on more than {MOST_DETAILED_DEVICES} devices; write "
+                "one on the devices to look at",
             )
         )
     return Section("Devices", "devices", facts, parts=sections)
 
 
 def _anchored(devices: Sequence[Device]) -> list[tuple[str, Device]]:
-    """Each device with a name for links: `device-adb-tcp-127-0-0-1-5555`."""
+    """Each device with a name for links: `device-adb-tcp-127-0-0-1-5555`.
+
+    What is added to a name begins with an underline, which no name has.
+    """
     seen: Counter[str] = Counter()
     anchored = []
     for device in devices:
         anchor = "device-" + (re.sub(r"[^a-z0-9]+", "-", device.target.lower()).strip("-") or "x")
         seen[anchor] += 1
-        # Two dashes, which no name has: adb:a-2 is not the second adb:a.
-        own = anchor if seen[anchor] == 1 else f"{anchor}--{seen[anchor]}"
+        own = anchor if seen[anchor] == 1 else f"{anchor}__{seen[anchor]}"
         anchored.append((own, device))
     return anchored

@@ -39,7 +39,7 @@ class Column:
 
 def columns(*headers: str) -> tuple[Column, ...]:
     """Columns by their headers; those that begin with `#` hold numbers."""
-    return tuple(Column(header.removeprefix("#"), header[0] == "#") for header in headers)
+    return tuple(Column(header.removeprefix("#"), header.startswith("#")) for header in headers)
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class Section:
     parts: Sequence[Section] = ()
     folded: bool = False
 
-    def without_plots(self) -> Section:
-        """The section and its parts without plots, and without parts that were nothing else."""
-        parts = [part.without_plots() for part in self.parts]
-        kept = [part for part in parts if part.facts or part.findings or part.tables or part.parts]
-        return replace(self, plots=(), parts=kept)
+    def in_brief(self) -> Section:
+        """The facts and findings of the section and its parts, without plots and tables."""
+        parts = [part.in_brief() for part in self.parts]
+        kept = [part for part in parts if part.facts or part.findings or part.parts]
+        return replace(self, plots=(), tables=(), parts=kept)
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,11 @@ class Report:
 def text_of(cell: str | Cell) -> str:
     """A cell as plain text."""
     return cell if isinstance(cell, str) else cell.text
+
+
+def printable(text: str) -> str:
+    """The text on one line, with a mark for what a terminal would obey and XML does not allow."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in " ".join(text.split())
+    )

@@ -14,12 +14,13 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from toolkit.report.content import Plot
+from toolkit.report.content import Plot, printable
 
 INK, SOFT, LINE = "#0a0a01", "#0a0a02", "#0a0a03"
 # Series; they also differ in marker or line style.
@@ -44,6 +45,8 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=SERIES),
+    "patch.facecolor": FIRST,
     "xtick.color": SOFT,
     "ytick.color": SOFT,
     "xtick.labelcolor": INK,
@@ -81,9 +84,8 @@ def figure(height: float, width: float = 7.2) -> Figure:
 
 
 def label(text: str) -> str:
-    """A text that a figure can hold: of one line, not too long, in characters that XML allows."""
-    line = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-                   for character in text)  # fmt: skip
+    """A text that a figure has room for."""
+    line = printable(text)
     return line if len(line) <= _LONGEST_LABEL else line[: _LONGEST_LABEL - 1] + "…"
 
 
@@ -123,13 +125,13 @@ def svg(plot: Plot, anchor: str) -> str:
                 parent.remove(child)
         _tidy(parent)
     title, description = ElementTree.Element(_SVG + "title"), ElementTree.Element(_SVG + "desc")
-    title.text, description.text = label(plot.title), plot.description
-    title.set("id", f"{anchor}-title")
-    description.set("id", f"{anchor}-desc")
+    title.text, description.text = printable(plot.title), printable(plot.description)
+    title.set("id", f"{anchor}_title")
+    description.set("id", f"{anchor}_desc")
     root[:0] = [title, description]
     root.set("role", "img")
-    root.set("aria-labelledby", f"{anchor}-title")
-    root.set("aria-describedby", f"{anchor}-desc")
+    root.set("aria-labelledby", f"{anchor}_title")
+    root.set("aria-describedby", f"{anchor}_desc")
     return ElementTree.tostring(root, encoding="unicode")
 
 

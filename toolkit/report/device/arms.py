@@ -28,7 +28,7 @@ def arms_part(backend: BackendProfile, anchor: str) -> Section:
         ),
         [_row(backend, arm) for arm in backend.arms],
     )
-    return Section("Arms", f"{anchor}-arms", tables=[table])
+    return Section("Arms", f"{anchor}_arms", tables=[table])
 
 
 def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def estimators_part(backend: BackendProfile, anchor: str) -> Section | None:
             for price in prices
         ],
     )
-    return Section("Estimators", f"{anchor}-estimators", tables=[table])
+    return Section("Estimators", f"{anchor}_estimators", tables=[table])
 
 
 def best_price(backend: BackendProfile) -> EstimatorPrice | None:

@@ -73,7 +73,7 @@ def cost_part(backend: BackendProfile, anchor: str) -> Section | None:
             plots.append(_plot(arms, model, name))
     if not facts:
         return None
-    return Section("Cost model", f"{anchor}-cost", facts, plots=plots)
+    return Section("Cost model", f"{anchor}_cost", facts, plots=plots)
 
 
 def _formula(model: CostModel) -> str:

@@ -10,7 +10,7 @@ from device_bench.energy import ArmEnergy
 from device_bench.plan import Arm
 from device_bench.profile import BackendProfile, Interval
 from toolkit.report.content import Plot, Section, Table, columns
-from toolkit.report.drawing import THIRD, figure, name_rows
+from toolkit.report.drawing import INK, THIRD, figure, name_rows
 from toolkit.report.wording import arm_name, interval_text
 
 
@@ -35,7 +35,7 @@ def energy_part(
     if not known and not reasons:
         facts.append(("unknown because", "the profile tells no reason; its samples would"))
     plots = [_plot(known)] if known else []
-    return Section("Energy", f"{anchor}-energy", facts, plots=plots)
+    return Section("Energy", f"{anchor}_energy", facts, plots=plots)
 
 
 def _plot(known: list[tuple[str, Interval]]) -> Plot:
@@ -48,7 +48,7 @@ def _plot(known: list[tuple[str, Interval]]) -> Plot:
         high = [joules.high - joules.value for _, joules in known]
         axes.barh(
             range(len(known)), values, xerr=[low, high], height=0.62, color=THIRD, alpha=0.75,
-            capsize=2,
+            capsize=2, ecolor=INK,
         )  # fmt: skip
         name_rows(axes, [name for name, _ in known])
         axes.set_xlabel("joules per probe")

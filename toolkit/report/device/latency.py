@@ -40,7 +40,7 @@ def latency_part(measurements: Sequence[Measurement], anchor: str) -> Section:
     arms = _arms(measurements)
     return Section(
         "Latency (measured)",
-        f"{anchor}-latency",
+        f"{anchor}_latency",
         plots=[_distributions(arms), _course(measurements, arms)],
     )
 

@@ -57,4 +57,4 @@ def medians_part(backend: BackendProfile, anchor: str) -> Section:
             ],
         ),
     )
-    return Section("Latency (measured)", f"{anchor}-latency", plots=[plot])
+    return Section("Latency (measured)", f"{anchor}_latency", plots=[plot])

@@ -16,7 +16,7 @@ def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) 
     """The peak of each arm's process, and what share of the device's memory the highest is."""
     highest = max(backend.arms, key=lambda arm: arm.peak_memory_bytes)
     shown = backend.arms[:_MOST_ROWS]
-    share = f", {highest.peak_memory_bytes / device_bytes:.2%} of it" if device_bytes else ""
+    share = f", {highest.peak_memory_bytes / device_bytes:.2%} of all" if device_bytes else ""
     facts = [
         (
             "peak (measured)",
@@ -52,4 +52,4 @@ def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) 
             [(arm_name(arm), megabytes(arm.peak_memory_bytes)) for arm in backend.arms],
         ),
     )
-    return Section("Memory", f"{anchor}-memory", facts, plots=[plot])
+    return Section("Memory", f"{anchor}_memory", facts, plots=[plot])

@@ -78,7 +78,7 @@ def _backend_parts(
     """The parts of each backend; of several, their titles name it."""
     named = len(profile.shown_backends) > 1
     for number, backend in enumerate(profile.shown_backends, start=1):
-        own = f"{anchor}-{number}" if named else anchor
+        own = f"{anchor}_{number}" if named else anchor
         beside = number > len(profile.backends)
         for part in _parts_of(profile, backend, None if beside else samples, own, now):
             where = f"{backend.backend} of a bundle beside" if beside else backend.backend

@@ -14,7 +14,7 @@ def settings_part(held: HeldSettings, anchor: str) -> Section:
         columns("setting", "before", "during", "status"),
         [_row(row) for row in held.settings],
     )
-    return Section("Settings", f"{anchor}-settings", tables=[table])
+    return Section("Settings", f"{anchor}_settings", tables=[table])
 
 
 def _row(row: HeldSetting) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def telemetry_part(
     trace: Trace | None, measurements: Sequence[Measurement], anchor: str
 ) -> Section:
     """The traces on the clock of the samples; where there are none, that there are none."""
-    title, own_anchor = "Telemetry", f"{anchor}-telemetry"
+    title, own_anchor = "Telemetry", f"{anchor}_telemetry"
     if trace is None or not trace.series:
         missing = trace.missing if trace is not None else ()
         facts = [("telemetry", "no telemetry was recorded")]

@@ -53,7 +53,7 @@ def validity_part(profile: Profile, backend: BackendProfile, now: datetime, anch
                 "measure into a new folder, and fit a profile to it",
             )
         )
-    return Section("Validity", f"{anchor}-validity", facts, findings)
+    return Section("Validity", f"{anchor}_validity", facts, findings)
 
 
 def _finding(reason: str) -> Finding:

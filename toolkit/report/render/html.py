@@ -27,7 +27,7 @@ def render_html(report: Report) -> str:
     environment.filters["standings"] = _standings
     script, stylesheet = _file("page.js"), _file("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html.j2").render(
+    page = environment.get_template("page.html.j2").render(
         report=report,
         script=Markup(script),
         stylesheet=Markup(stylesheet),
@@ -35,6 +35,7 @@ def render_html(report: Report) -> str:
         svg=_svg,
         cell_of=_cell_of,
     )
+    return page.encode("utf-8", "replace").decode()  # names of files need not be UTF-8
 
 
 def _svg(plot: Plot, anchor: str) -> Markup:

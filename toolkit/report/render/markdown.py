@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from toolkit.report.content import Report, Section, Table, text_of
+from toolkit.report.content import Report, Section, Table, printable, text_of
 
 # What means something to Markdown or to the HTML in it, in the middle of a line.
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&!$@]|:(?=[\w+-]+:))")
@@ -53,4 +53,4 @@ def _row(cells: list[str], *, escape: bool = True) -> str:
 
 def _plain(text: str) -> str:
     """The text on one line, as itself."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", printable(text))
