@@ -58,7 +58,8 @@ def allocation_section(allocation: Allocation, anchor: str) -> Section:
         [_row(device) for device in allocation.devices],
         filterable=len(allocation.devices) > _MOST_ROWS,
     )
-    title = f"{allocation.planned_probes} probes over {len(allocation.devices)} devices"
+    number = len(allocation.devices)
+    title = f"{allocation.planned_probes} probes over {number} device{'s' if number != 1 else ''}"
     return Section(title, anchor, facts, plots=[_plan(allocation)], tables=[devices])
 
 

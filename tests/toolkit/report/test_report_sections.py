@@ -75,6 +75,13 @@ def test_a_profile_of_some_layers_alone_has_no_models_and_no_estimators_to_compa
     assert not titles & {"Estimators", "Cost model"} and "Arms" in titles
 
 
+def test_a_backend_without_arms_has_a_verdict_and_no_more() -> None:
+    made = make_profile("adb:x", verdict="invalid")
+    bare = made.backends[0].model_copy(update={"arms": ()})
+    section = section_of(made.model_copy(update={"backends": (bare,)}))
+    assert [each.title for each in section.parts] == ["Validity"]
+
+
 def test_residuals_are_how_far_the_measured_lie_above_the_modelled() -> None:
     differences, tangents = part(section_of(make_profile("adb:x", 1.0)), "Cost model").plots
     assert column(differences.data, "tokens · copies per probe") == ["256"]

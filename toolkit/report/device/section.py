@@ -89,6 +89,8 @@ def _parts_of(
     profile: Profile, backend: BackendProfile, samples: Samples | None, anchor: str, now: datetime
 ) -> Iterator[Section]:
     yield validity_part(profile, backend, now, anchor)
+    if not backend.arms:
+        return
     measurements = [
         measurement
         for measurement in (samples.measurements if samples is not None else ())

@@ -20,14 +20,15 @@ def standing_of(profile: Profile, backend: BackendProfile, now: datetime) -> Sta
 def validity_part(profile: Profile, backend: BackendProfile, now: datetime, anchor: str) -> Section:
     """The verdict, each reason with its remedy, and the numbers that decided it."""
     standing = standing_of(profile, backend, now)
-    widest = max(backend.arms, key=lambda arm: arm.relative_spread)
-    fewest = min(backend.arms, key=lambda arm: arm.repetitions)
-    facts: list[tuple[str, str | Cell]] = [
-        ("verdict", Cell(standing, standing=standing)),
-        ("widest spread (measured)", f"{widest.relative_spread:.1%} at {arm_name(widest)}"),
-        ("fewest repetitions", f"{fewest.repetitions} at {arm_name(fewest)}"),
-        ("outliers", _outliers(backend)),
-    ]
+    facts: list[tuple[str, str | Cell]] = [("verdict", Cell(standing, standing=standing))]
+    if backend.arms:
+        widest = max(backend.arms, key=lambda arm: arm.relative_spread)
+        fewest = min(backend.arms, key=lambda arm: arm.repetitions)
+        facts += [
+            ("widest spread (measured)", f"{widest.relative_spread:.1%} at {arm_name(widest)}"),
+            ("fewest repetitions", f"{fewest.repetitions} at {arm_name(fewest)}"),
+            ("outliers", _outliers(backend)),
+        ]
     facts += [
         (
             f"slope error of {error.estimator} (measured)",
