@@ -44,7 +44,9 @@ CONTRASTS = """(selectors) => {
 
 
 @contextmanager
-def quiet_page(browser: Browser, path: Path, **settings: Any) -> Iterator[Page]:
+def quiet_page(
+    browser: Browser, path: Path, *, anchor: str = "", **settings: Any
+) -> Iterator[Page]:
     """A page that must stay silent and offline for as long as it is open."""
     heard: list[str] = []
     context = browser.new_context(**settings)
@@ -59,7 +61,7 @@ def quiet_page(browser: Browser, path: Path, **settings: Any) -> Iterator[Page]:
         page.on("pageerror", lambda error: heard.append(str(error)))
         page.on("dialog", lambda dialog: heard.append(dialog.message))
         page.on("request", note)
-        page.goto(path.as_uri())
+        page.goto(path.as_uri() + anchor)
         yield page
     finally:
         context.close()
@@ -174,13 +176,14 @@ def test_the_page_works_where_nothing_may_be_stored(chromium: Browser, full_repo
 
 
 def test_a_deep_link_unfolds_its_device(chromium: Browser, full_report: Path) -> None:
-    with quiet_page(chromium, full_report) as page:
-        page.goto(f"{full_report.as_uri()}#device-adb-fake_cost")
+    with quiet_page(chromium, full_report, anchor="#device-adb-fake") as page:
         fold = page.locator("#device-adb-fake > details")
         assert fold.evaluate("(each) => each.open")
-        assert page.locator("#device-adb-fake_cost").is_visible()
-        assert 0 <= page.locator("#device-adb-fake_cost").bounding_box()["y"] < 200
+        assert 0 <= page.locator("#device-adb-fake").bounding_box()["y"] < 200
         assert not page.locator("#device-adb-quick > details").evaluate("(each) => each.open")
+
+        page.goto(f"{full_report.as_uri()}#device-adb-middling_memory")
+        assert page.locator("#device-adb-middling_memory svg").is_visible()
 
         page.locator(FLEET).get_by_role("link", name="adb:quick").click()
         assert page.locator("#device-adb-quick > details").evaluate("(each) => each.open")
