@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -46,6 +47,11 @@ class MemoryTarget(Target):
         self.pushed_bytes = 0
 
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
+        raise NotImplementedError
+
+    def stream(
+        self, command: Sequence[str], *, timeout_s: float | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
         raise NotImplementedError
 
     def push(

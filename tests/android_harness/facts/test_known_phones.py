@@ -1,4 +1,4 @@
-"""What 41 real phones are: expectations from their makers' data sheets, checked one by one."""
+"""What 41 real phones are: expectations from what is known of their chips, one by one."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_harness.fake_phone import FakePhone
+from android_harness.errors import NoSpaceError
+from android_harness.fake_phone import FakePhone, Faults
 from android_harness.fake_phone.authentication import parse_public_key
 from android_harness.fake_phone.wire import Message, WireError, read_message
 from android_harness.targets.open_target import open_target
@@ -117,3 +118,22 @@ def test_noise_is_no_message(noise: bytes) -> None:
 def test_noise_is_no_key(noise: bytes) -> None:
     with pytest.raises(ValueError, match="not an ADB public key"):
         parse_public_key(noise)
+
+
+def test_the_input_of_commands_is_counted_changed_and_cut_on_demand(
+    phone: FakePhone, tmp_path: Path
+) -> None:
+    local = tmp_path / "file"
+    local.write_bytes(bytes(10_000))
+    with open_target(phone.target) as target:
+        target.append(local, target.workspace / "whole")
+        assert phone.traffic.pushed_bytes == 10_000
+
+        phone.faults = Faults(corrupt_push=True)
+        target.append(local, target.workspace / "changed")
+        target.pull(target.workspace / "changed", tmp_path / "back")
+        assert (tmp_path / "back").read_bytes() == bytes(9_999) + b"\1"
+
+        phone.faults = Faults(fail_push_after_bytes=5_000)
+        with pytest.raises(NoSpaceError):
+            target.append(local, target.workspace / "cut")
