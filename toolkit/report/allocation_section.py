@@ -103,16 +103,15 @@ def _plan(allocation: Allocation) -> Plot:
         key=lambda device: -device.planned_s,
     )
     shown = working[:_MOST_ROWS]
-    described = (
-        "When each device is done with its probes, the last ones on top: the fixed part, the "
-        "probes in the median, and a whisker over 80 of 100 rounds (modelled). Lines: makespan "
-        f"{allocation.makespan_s:.4g} s, and its lower bound {allocation.lower_bound_s:.4g} s."
+    legend = (
+        "When each device is done, the last on top: the fixed part, the probes in the median, and "
+        "a whisker over 80 of 100 rounds (modelled)."
     )
     if len(shown) < len(working):
-        described += f" The last {len(shown)} of {len(working)} devices are drawn."
+        legend += f" The last {len(shown)} of {len(working)} devices are drawn."
     return Plot(
         "Plan of the round",
-        described,
+        f"Makespan {allocation.makespan_s:.4g} s, lower bound {allocation.lower_bound_s:.4g} s.",
         lambda: _draw(allocation, shown),
         Table(
             "Seconds of each device, the last first (modelled)",
@@ -130,6 +129,7 @@ def _plan(allocation: Allocation) -> Plot:
                 for device in shown
             ],
         ),
+        legend,
     )  # fmt: skip
 
 

@@ -54,12 +54,19 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure, and for who does not see it what it shows in a sentence and in numbers."""
+    """A figure, and for who does not see it what it shows in a sentence and in numbers.
+
+    Attributes:
+        shows: what is seen in it, in sentences.
+        legend: how it is drawn, for who sees it.
+        draw: makes it; called within `drawing.style`.
+    """
 
     title: str
-    description: str
-    draw: Callable[[], Figure]  # called within `drawing.style`
+    shows: str
+    draw: Callable[[], Figure]
     data: Table
+    legend: str = ""
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def svg(plot: Plot, anchor: str) -> str:
                 parent.remove(child)
         _tidy(parent)
     title, description = ElementTree.Element(_SVG + "title"), ElementTree.Element(_SVG + "desc")
-    title.text, description.text = printable(plot.title), printable(plot.description)
+    title.text, description.text = printable(plot.title), printable(f"{plot.shows} {plot.legend}")
     title.set("id", f"{anchor}_title")
     description.set("id", f"{anchor}_desc")
     root[:0] = [title, description]

@@ -15,7 +15,7 @@ from toolkit.report.device.section import clusters_text
 from toolkit.report.device.validity import standing_of
 from toolkit.report.drawing import FIRST, SECOND, figure, logarithmic, name_rows
 from toolkit.report.gather import Device
-from toolkit.report.wording import UNKNOWN, arm_name, interval_text, megabytes, moment, seconds_text
+from toolkit.report.wording import UNKNOWN, arm_name, interval_text, megabytes, seconds_text
 
 _MOST_ROWS = 40
 
@@ -85,7 +85,7 @@ def _row(
         else seconds_text(price.exact_seconds),
         megabytes(backend.peak_memory_bytes),
         UNKNOWN if energy is None else f"{energy.value:.3g}",
-        Cell(moment(profile.expires_at), sort=profile.expires_at.timestamp()),
+        Cell(f"{profile.expires_at:%Y-%m-%d}", sort=profile.expires_at.timestamp()),
     )
 
 
@@ -107,14 +107,17 @@ def _plot(known: Sequence[tuple[str, Profile, BackendProfile]]) -> Plot | None:
     priced.sort(key=lambda each: each[1].arm.seconds_per_probe.value)
     shown = priced[:_MOST_ROWS]
     fastest, slowest = (priced[place][1].arm.seconds_per_probe.value for place in (0, -1))
-    described = (
-        "Each device's best estimator at the largest work that it was measured at: the median "
-        "seconds per probe with its 95 % interval (measured), and a cross where slopes that are "
-        f"worth an exact one cost more (modelled). The fastest takes {fastest:.3g} s per probe"
+    shows = (
+        "With each device's best estimator, at the largest work that it was measured at, the "
+        f"fastest takes {fastest:.3g} s per probe"
         + (f", the slowest {slowest:.3g} s." if len(priced) > 1 else ".")
     )
+    legend = (
+        "Dots with 95 % intervals are medians (measured), crosses what slopes that are worth an "
+        "exact one cost (modelled)."
+    )
     if len(shown) < len(priced):
-        described += f" The fastest {len(shown)} of {len(priced)} are drawn."
+        legend += f" The fastest {len(shown)} of {len(priced)} are drawn."
 
     def draw() -> Figure:
         drawn = figure(height=0.9 + 0.26 * len(shown))
@@ -146,7 +149,7 @@ def _plot(known: Sequence[tuple[str, Profile, BackendProfile]]) -> Plot | None:
 
     return Plot(
         "Seconds per probe by device",
-        described,
+        shows,
         draw,
         Table(
             "Seconds per probe of each device's best estimator, fastest first",
@@ -164,4 +167,5 @@ def _plot(known: Sequence[tuple[str, Profile, BackendProfile]]) -> Plot | None:
                 for name, price in shown
             ],
         ),
+        legend,
     )

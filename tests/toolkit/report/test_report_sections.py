@@ -138,7 +138,7 @@ def test_telemetry_is_drawn_with_its_ranges(tmp_path: Path) -> None:
     (device,) = gather([folder]).devices(NOW)
     section = device_section(device, "device-x", NOW)
     (plot,) = part(section, "Telemetry").plots
-    assert "frequency from 1.2 to 1.8 GHz" in plot.description
+    assert "frequency from 1.2 to 1.8 GHz" in plot.shows
     assert column(plot.data, "channel")[0] == "frequency_hertz.policy0"
     assert column(plot.data, "readings") == ["150"] * 4
     reasons = [value for name, value in part(section, "Energy").facts if name == "unknown because"]
@@ -199,7 +199,7 @@ def test_the_plan_shows_when_each_device_is_done() -> None:
                strict=True)  # fmt: skip
     assert all(start <= end for start, end in ends)
     assert column(plot.data, "fixed s") == ["0.5", "0.5"]
-    assert "makespan" in plot.description and "lower bound" in plot.description
+    assert "Makespan" in plot.shows and "lower bound" in plot.shows
 
 
 def test_a_run_of_a_thousand_rounds_is_thinned_to_a_hundred(tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def cost_part(backend: BackendProfile, anchor: str) -> Section | None:
     ):
         if model is None:
             continue
-        facts.append((f"cost of {name} ({backend.cost_provenance})", _formula(model)))
+        facts.append(
+            (f"cost of {name} (fitted to arms: {backend.cost_provenance})", _formula(model))
+        )
         if model.median_relative_error is not None:
             facts.append(
                 (f"error of {name}, an arm left out", f"{model.median_relative_error:.1%} (median)")
@@ -150,9 +152,8 @@ def _plot(arms: Sequence[_Fitted], model: CostModel, name: str) -> Plot:
 
     return Plot(
         f"Measured against modelled, {name}",
-        f"{len(arms)} arms by their work. Marks with 95 % intervals are measured, dashes are "
-        "modelled; below, how far the measured lie above the modelled, with a band of 20 % to "
-        f"either side. Farthest off: {arm_name(worst.arm)}, {worst.residual:+.0%}.",
+        f"Of {len(arms)} arms, {arm_name(worst.arm)} is the farthest off: measured "
+        f"{worst.residual:+.0%} against the model.",
         draw,
         Table(
             f"Seconds per probe of {name}, measured and modelled",
@@ -170,4 +171,6 @@ def _plot(arms: Sequence[_Fitted], model: CostModel, name: str) -> Plot:
                 for fit in arms
             ],
         ),
+        "Arms by their work: marks with 95 % intervals are measured, dashes modelled. Below, how "
+        "far the measured lie above the modelled; the band is 20 % to either side.",
     )  # fmt: skip

@@ -57,15 +57,15 @@ def _arms(measurements: Sequence[Measurement]) -> list[_ArmTimes]:
 def _distributions(arms: Sequence[_ArmTimes]) -> Plot:
     shown = arms[:_MOST_ROWS]
     repetitions = sum(arm.summary.n for arm in arms)
-    described = (
-        f"{repetitions} repetitions of {len(arms)} arms. Each dot is a repetition, a cross an "
-        "outlier (modified z-score above 3.5; none is dropped), the bar the median and the box "
-        "its 95 % confidence interval."
+    far = sum(len(arm.summary.outliers) for arm in arms)
+    legend = (
+        "Each dot is a repetition, a cross an outlier, the bar the median and the box its 95 % "
+        "confidence interval."
     )
     if len(shown) < len(arms):
-        described += f" The first {len(shown)} arms are drawn, the table has all."
+        legend += f" The first {len(shown)} arms are drawn, the table has all."
     if any(arm.summary.n > MOST_MARKS for arm in shown):
-        described += f" Of an arm {MOST_MARKS} repetitions at even ranks are drawn, and outliers."
+        legend += f" Of an arm {MOST_MARKS} repetitions at even ranks are drawn, and outliers."
 
     def draw() -> Figure:
         drawn = figure(height=1.0 + 0.27 * len(shown))
@@ -98,7 +98,14 @@ def _distributions(arms: Sequence[_ArmTimes]) -> Plot:
         axes.set_xlabel("seconds per probe")
         return drawn
 
-    return Plot("Seconds per probe by arm", described, draw, _table(arms))
+    return Plot(
+        "Seconds per probe by arm",
+        f"{repetitions} repetitions of {len(arms)} arms, {far} of them outliers (modified z-score "
+        "above 3.5; none is dropped).",
+        draw,
+        _table(arms),
+        legend,
+    )
 
 
 def _table(arms: Sequence[_ArmTimes]) -> Table:
@@ -156,9 +163,7 @@ def _course(measurements: Sequence[Measurement], arms: Sequence[_ArmTimes]) -> P
 
     return Plot(
         "The course of the sweep",
-        f"Each repetition over the median of its arm, in the order measured. Medians of jobs lie "
-        f"between {fastest:.2f} and {slowest:.2f} times those of their arms; a device that slows "
-        "down climbs to the right.",
+        f"Medians of jobs lie between {fastest:.2f} and {slowest:.2f} times those of their arms.",
         draw,
         Table(
             "Jobs in the order measured",
@@ -174,4 +179,6 @@ def _course(measurements: Sequence[Measurement], arms: Sequence[_ArmTimes]) -> P
                 for job, (_, ratio) in zip(ordered, middles, strict=True)
             ],
         ),
+        "Each repetition over the median of its arm, in the order measured: a device that slows "
+        "down climbs to the right.",
     )

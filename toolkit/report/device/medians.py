@@ -38,8 +38,8 @@ def medians_part(backend: BackendProfile, anchor: str) -> Section:
 
     plot = Plot(
         "Median seconds per probe by arm",
-        f"Medians of {len(backend.arms)} arms with their 95 % confidence intervals. Give the "
-        "samples folder to the report too, and it shows every repetition.",
+        f"Medians of {len(backend.arms)} arms with their 95 % confidence intervals. With the "
+        "samples folder beside the profile, a report shows every repetition.",
         draw,
         Table(
             "Median seconds per probe by arm (measured)",

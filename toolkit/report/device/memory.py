@@ -42,9 +42,9 @@ def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) 
 
     plot = Plot(
         "Peak memory by arm",
-        f"The largest resident set (VmHWM) of any job of the arm, mapped weights included. Between "
-        f"{megabytes(min(arm.peak_memory_bytes for arm in backend.arms))} and "
-        f"{megabytes(highest.peak_memory_bytes)} MB.",
+        f"Between {megabytes(min(arm.peak_memory_bytes for arm in backend.arms))} and "
+        f"{megabytes(highest.peak_memory_bytes)} MB: the largest resident set (VmHWM) of any job "
+        "of the arm, mapped weights included.",
         draw,
         Table(
             "Peak memory by arm (measured)",

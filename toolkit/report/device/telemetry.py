@@ -62,10 +62,10 @@ def telemetry_part(
         return Section(title, own_anchor, facts, tables=[data])
     plot = Plot(
         "Telemetry over time",
-        "; ".join(_described(quantity, lines) for quantity, lines in rows)
-        + ". Shaded: jobs of the sweep.",
+        "; ".join(_described(quantity, lines) for quantity, lines in rows) + ".",
         lambda: _draw(rows, trace, measurements),
         data,
+        "Shaded: jobs of the sweep.",
     )
     return Section(title, own_anchor, facts, plots=[plot])
 

@@ -30,7 +30,7 @@ def _section(section: Section, level: int) -> Iterator[str]:
     if section.findings:
         yield ""
     for plot in section.plots:
-        yield from (f"**{_plain(plot.title)}.** {_plain(plot.description)}", "")
+        yield from (f"**{_plain(plot.title)}.** {_plain(plot.shows)}", "")
         yield from _table(plot.data)
     for table in section.tables:
         yield from _table(table)

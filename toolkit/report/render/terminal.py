@@ -38,7 +38,7 @@ def _section(section: Section, console: Console, level: int) -> None:
         remedy = f" Remedy: {finding.remedy}." if finding.remedy else ""
         console.print(Text.assemble(standing, " ", _text(f"{finding.words}.{remedy}")))
     for plot in section.plots:
-        console.print(_text(f"{plot.title}. {plot.description}", "dim"))
+        console.print(_text(f"{plot.title}. {plot.shows}", "dim"))
     for table in section.tables:
         _table(table, console)
     for part in section.parts:
