@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from device_bench.profile import ArmSummary, BackendProfile, CostModel
@@ -20,7 +21,7 @@ from toolkit.report.drawing import (
 )
 from toolkit.report.wording import arm_name, interval_text, seconds_text
 
-_MARKERS = "osDv"
+_MARKERS = "osDv"  # as many as colours, so that no pair of both comes twice in 16 kinds
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,8 @@ def cost_part(backend: BackendProfile, anchor: str) -> Section | None:
     ):
         if model is None:
             continue
-        facts.append(
-            (f"cost of {name} (fitted to arms: {backend.cost_provenance})", _formula(model))
-        )
+        fact = f"cost of {name}, fitted to arms that were {backend.cost_provenance}"
+        facts.append((fact, _formula(model)))
         if model.median_relative_error is not None:
             facts.append(
                 (f"error of {name}, an arm left out", f"{model.median_relative_error:.1%} (median)")
@@ -87,74 +87,12 @@ def _formula(model: CostModel) -> str:
 
 
 def _plot(arms: Sequence[_Fitted], model: CostModel, name: str) -> Plot:
-    kinds = list(dict.fromkeys((fit.arm.estimator, fit.arm.directions_per_pass) for fit in arms))
     worst = max(arms, key=lambda fit: abs(fit.residual))
-
-    def draw() -> Figure:
-        drawn = figure(height=4.2)
-        top, bottom = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        work = np.geomspace(
-            min(fit.work for fit in arms) / 1.5, max(fit.work for fit in arms) * 1.5
-        )
-        if model.per_token_s:
-            top.plot(
-                work, model.per_token_s * work, "--", color=SOFT, lw=1, label="tokens alone"
-            )  # the slope of a roofline
-        floors = {fit.passes * model.fixed_s / fit.arm.directions_per_pass for fit in arms} - {0.0}
-        lowest = min(min(fit.measured, fit.modelled) for fit in arms)
-        for floor in sorted(seconds for seconds in floors if seconds > lowest / 20):
-            first = "fixed part alone" if floor == max(floors) else None
-            top.axhline(floor, color=SOFT, lw=1, ls=":", label=first)
-        bottom.axhspan(-20, 20, color=LINE, alpha=0.6, lw=0)
-        bottom.axhline(0, color=SOFT, lw=1)
-        for number, (estimator, at_once) in enumerate(kinds):
-            own = [
-                fit
-                for fit in arms
-                if (fit.arm.estimator, fit.arm.directions_per_pass) == (estimator, at_once)
-            ]
-            look = {
-                "color": SERIES[number % len(SERIES)],
-                "marker": _MARKERS[number // len(SERIES) % len(_MARKERS)],
-                "linestyle": "none",
-                "markersize": 5,
-            }
-            seconds = [fit.arm.seconds_per_probe for fit in own]
-            low = [each.value - each.low for each in seconds]
-            high = [each.high - each.value for each in seconds]
-            top.errorbar(
-                [fit.work for fit in own],
-                [each.value for each in seconds],
-                yerr=[low, high],
-                capsize=2,
-                label=f"{estimator} K{at_once}",
-                **look,
-            )
-            bottom.plot([fit.work for fit in own], [100 * fit.residual for fit in own], **look)
-        top.plot(
-            [fit.work for fit in arms],
-            [fit.modelled for fit in arms],
-            "_",
-            color=INK,
-            markersize=12,
-            markeredgewidth=1.4,
-            label="modelled",
-        )
-        logarithmic(top, "y")
-        logarithmic(bottom, "x")
-        top.set_ylabel("seconds per probe")
-        bottom.set_ylabel("residual, %")
-        bottom.set_xlabel("tokens · copies computed per probe")
-        for axes in (top, bottom):
-            axes.grid()
-        top.legend(ncols=2, loc="upper left")
-        return drawn
-
     return Plot(
         f"Measured against modelled, {name}",
         f"Of {len(arms)} arms, {arm_name(worst.arm)} is the farthest off: measured "
         f"{worst.residual:+.0%} against the model.",
-        draw,
+        lambda: _draw(arms, model),
         Table(
             f"Seconds per probe of {name}, measured and modelled",
             columns("arm", "#tokens · copies per probe", "#measured", "#95 % CI", "#modelled",
@@ -174,3 +112,57 @@ def _plot(arms: Sequence[_Fitted], model: CostModel, name: str) -> Plot:
         "Arms by their work: marks with 95 % intervals are measured, dashes modelled. Below, how "
         "far the measured lie above the modelled; the band is 20 % to either side.",
     )  # fmt: skip
+
+
+def _draw(arms: Sequence[_Fitted], model: CostModel) -> Figure:
+    drawn = figure(height=4.2)
+    seconds, residuals = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    _draw_limits(seconds, arms, model)
+    residuals.axhspan(-20, 20, color=LINE, alpha=0.6, lw=0)
+    residuals.axhline(0, color=SOFT, lw=1)
+    kinds = dict.fromkeys((fit.arm.estimator, fit.arm.directions_per_pass) for fit in arms)
+    for number, kind in enumerate(kinds):
+        own = [fit for fit in arms if (fit.arm.estimator, fit.arm.directions_per_pass) == kind]
+        intervals = [fit.arm.seconds_per_probe for fit in own]
+        look = {
+            "color": SERIES[number % len(SERIES)],
+            "marker": _MARKERS[(number + number // len(SERIES)) % len(_MARKERS)],
+            "linestyle": "none",
+        }
+        seconds.errorbar(
+            [fit.work for fit in own],
+            [fit.measured for fit in own],
+            yerr=[
+                [interval.value - interval.low for interval in intervals],
+                [interval.high - interval.value for interval in intervals],
+            ],
+            capsize=2,
+            label=f"{kind[0]} K{kind[1]}",
+            **look,
+        )
+        residuals.plot([fit.work for fit in own], [100 * fit.residual for fit in own], **look)
+    dash = {"color": INK, "markersize": 12, "markeredgewidth": 1.4}
+    modelled = [fit.modelled for fit in arms]
+    seconds.plot([fit.work for fit in arms], modelled, "_", label="modelled", **dash)
+    logarithmic(seconds, "y")
+    logarithmic(residuals, "x")
+    seconds.set_ylabel("seconds per probe")
+    residuals.set_ylabel("residual, %")
+    residuals.set_xlabel("tokens · copies computed per probe")
+    for axes in (seconds, residuals):
+        axes.grid()
+    seconds.legend(ncols=2, loc="upper left")
+    return drawn
+
+
+def _draw_limits(axes: Axes, arms: Sequence[_Fitted], model: CostModel) -> None:
+    """What the tokens alone would cost, as the slope of a roofline, and the fixed part alone."""
+    work = [fit.work for fit in arms]
+    ends = np.array([min(work) / 1.5, max(work) * 1.5])
+    if model.per_token_s:
+        axes.plot(ends, model.per_token_s * ends, "--", color=SOFT, lw=1, label="tokens alone")
+    lowest = min(min(fit.measured, fit.modelled) for fit in arms)
+    floors = {fit.passes * model.fixed_s / fit.arm.directions_per_pass for fit in arms}
+    near = sorted(floor for floor in floors if floor > lowest / 20)
+    for number, floor in enumerate(near):
+        axes.axhline(floor, color=SOFT, lw=1, ls=":", label=None if number else "fixed part alone")
