@@ -10,6 +10,7 @@ import pytest
 from made_profiles import arm
 from made_reports import make_allocation, make_profile, make_run, make_samples, make_telemetry
 
+from android_harness.state.held_settings import SETTINGS_NAME, HeldSetting, HeldSettings
 from device_bench.verdict import RULES
 from toolkit.report.allocation_section import allocation_section
 from toolkit.report.build import MOST_DETAILED_DEVICES, build_report
@@ -152,6 +153,32 @@ def test_times_of_two_boots_are_not_drawn_over_each_other(tmp_path: Path) -> Non
     telemetry = part(device_section(device, "device-x", NOW), "Telemetry")
     assert not telemetry.plots and len(telemetry.tables) == 1
     assert "rebooted" in dict(telemetry.facts)["not drawn"]
+
+
+def test_settings_say_what_they_were_and_why_one_is_not_held(tmp_path: Path) -> None:
+    folder = make_samples(tmp_path / "samples")
+    held = HeldSettings(
+        serial="FAKE",
+        target="adb:FAKE",
+        settings=(
+            HeldSetting(setting="brightness", before="102", wanted="1", during="1", status="set"),
+            HeldSetting(
+                setting="airplane",
+                before=None,
+                wanted="on",
+                during=None,
+                status="unsupported",
+                why="the shell may not",
+            ),
+        ),
+    )
+    held.write(folder / SETTINGS_NAME)
+    (device,) = gather([folder]).devices(NOW)
+    (table,) = part(device_section(device, "device-x", NOW), "Settings").tables
+    assert [tuple(row) for row in table.rows] == [
+        ("brightness", "102", "1", "set"),
+        ("airplane", "unknown", "unknown", "unsupported: the shell may not"),
+    ]
 
 
 def test_the_fleet_has_a_row_for_each_device_that_links_to_it(tmp_path: Path) -> None:
