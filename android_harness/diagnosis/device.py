@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from android_harness.building.runner_build import runner_path
+from android_harness.building.choose_runner import choose_runner
+from android_harness.building.engines import ENGINES
 from android_harness.diagnosis.finding import Finding
 from android_harness.facts.device_facts import DeviceFacts, read_device_facts
 from android_harness.facts.free_space import read_free_bytes
@@ -68,12 +69,13 @@ def _runner_finding(target: Target, facts: DeviceFacts) -> Finding:
     check = f"{target.name}: runner"
     if facts.abi is None:
         return Finding(check, False, "the device does not tell its ABI", "use another device")
-    for engine in ("ggml", "executorch"):
-        runner = runner_path(facts.abi, engine=engine)
-        if runner.is_file():
-            return Finding(check, True, f"{facts.abi}: {runner}")
-    remedy = f"fwdllm runner build --abi {facts.abi}"
-    return Finding(check, False, f"none was built for {facts.abi}", remedy)
+    refusals = []
+    for engine in ENGINES:
+        try:
+            return Finding(check, True, str(choose_runner(target, facts, engine)))
+        except FwdllmError as error:
+            refusals.append(error)
+    return Finding(check, False, refusals[0].message, refusals[0].remedy)
 
 
 def _checked(target: Target) -> list[Finding]:

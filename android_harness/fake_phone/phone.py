@@ -6,6 +6,7 @@ import asyncio
 import functools
 import socket
 import threading
+import uuid
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -98,6 +99,14 @@ class FakePhone:
         """Cuts every host off, as a pulled cable does; commands run on, and hosts may return."""
         self._loop.call_soon_threadsafe(self._abort_connections)
 
+    def reboot(self) -> None:
+        """Cuts every host off and kills all that runs; with `files`, the boot is another one."""
+        boot_id = self._root.resolve("/system/proc/sys/kernel/random/boot_id")
+        if boot_id.parent.is_dir():
+            boot_id.write_text(f"{uuid.uuid4()}\n")
+        self.drop_connections()
+        kill_processes(self._root.marker)
+
     @property
     def root(self) -> DeviceRoot:
         """The phone's file system."""
@@ -161,7 +170,12 @@ class FakePhone:
 
     async def _serve(self, listener: socket.socket) -> None:
         async def serve_host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self.faults.refuse_connections:
+                writer.transport.abort()
+                return
             self._hosts.add(writer)
+            if self.faults.drop_after_s is not None:
+                self._loop.call_later(self.faults.drop_after_s, writer.transport.abort)
             writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 await Connection(self, reader, writer).serve()

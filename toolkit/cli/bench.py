@@ -63,6 +63,7 @@ def bench(
     from exporters.manifest import Bundle
     from toolkit.cli.fleet import folder_of, installed
     from toolkit.cli.profile import estimator_tables
+    from toolkit.cli.recorded_command import recorded_command
 
     batches, lengths, at_once = integers(batch), integers(tokens), integers(directions)
     estimators = get_args(Estimator) if estimator == "all" else names(estimator)
@@ -77,28 +78,29 @@ def bench(
     # One after the other: two targets on one host would disturb each other's times.
     measured = []
     targets = list(dict.fromkeys(target))
-    for spec in targets:
-        folder = out_folder if len(targets) == 1 else out_folder / folder_of(spec)
-        with (
-            progress_bars() as on_progress,
-            installed(spec, loaded, on_progress, device) as runner,
-        ):
-            run_sweep(
-                runner,
-                arms,
-                folder,
-                threads=threads,
-                cpu_mask=cpu_mask,
-                warmup=warmup,
-                repetitions=repetitions,
-                minimum_ms=minimum_ms,
-                blocks=blocks,
-                seed=seed,
-                profile_operators=profile_ops,
-                timeout_s=timeout,
-                on_progress=_sweep_progress(spec, on_progress),
-            )
-        measured.append({"target": spec, "samples": str(folder)})
+    with recorded_command(targets=targets, out=out_folder):
+        for spec in targets:
+            folder = out_folder if len(targets) == 1 else out_folder / folder_of(spec)
+            with (
+                progress_bars() as on_progress,
+                installed(spec, loaded, on_progress, device) as runner,
+            ):
+                run_sweep(
+                    runner,
+                    arms,
+                    folder,
+                    threads=threads,
+                    cpu_mask=cpu_mask,
+                    warmup=warmup,
+                    repetitions=repetitions,
+                    minimum_ms=minimum_ms,
+                    blocks=blocks,
+                    seed=seed,
+                    profile_operators=profile_ops,
+                    timeout_s=timeout,
+                    on_progress=_sweep_progress(spec, on_progress),
+                )
+            measured.append({"target": spec, "samples": str(folder)})
     if json:
         print_json(measured)
         return

@@ -54,7 +54,7 @@ def _mark(finding: Finding) -> str:
 
 
 def _machine() -> list[Finding]:
-    from android_harness.building.runner_build import host_abi, runner_path
+    from android_harness.building.recipe import native_recipe
     from android_harness.diagnosis.finding import Finding
 
     def finding(check: str, ok: bool, seen: str, remedy: str) -> Finding:
@@ -73,6 +73,6 @@ def _machine() -> list[Finding]:
         path = shutil.which(program)
         remedy = f"install {program} to build the runner"
         findings.append(finding(program, path is not None, path or "missing", remedy))
-    runner = runner_path(host_abi())
+    runner = native_recipe().path
     findings.append(finding("native runner", runner.is_file(), str(runner), "fwdllm runner build"))
     return findings

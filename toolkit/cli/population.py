@@ -11,14 +11,9 @@ from rich.table import Column, Table
 from android_harness.facts.device_facts import DeviceFacts
 from device_bench.errors import PopulationError
 from device_bench.population.core_designs import Arithmetic
+from device_bench.population.kinds import Kind, PopulationRule, kinds_of, phone_kinds
 from device_bench.population.phone_classes import phone_classes
-from device_bench.population.population import (
-    Kind,
-    PopulationRule,
-    kinds_of,
-    phone_kinds,
-    population,
-)
+from device_bench.population.population import population
 from device_bench.profile_files import write_profiles
 from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import JsonOption

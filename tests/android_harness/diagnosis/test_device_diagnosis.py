@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from android_harness.building.runner_build import runner_path
+from android_harness.building.recipe import native_recipe
 from android_harness.diagnosis.device import diagnose_device
 from android_harness.diagnosis.finding import Finding
 from android_harness.fake_phone import FakePhone, Faults
@@ -25,11 +25,11 @@ def test_a_healthy_phone_lacks_a_runner_until_one_is_built(phone: FakePhone) -> 
     found = diagnosed(phone.target)
 
     assert [check for check, finding in found.items() if not finding.ok] == ["runner"]
-    assert "fwdllm runner build --abi" in found["runner"].remedy
+    assert "fwdllm runner build" in found["runner"].remedy
     assert "Fake Phone" in found["reachable"].seen
     assert found["sha256"].remedy == ""
 
-    runner = runner_path(found["runner"].seen.split()[-1])
+    runner = native_recipe().path
     runner.parent.mkdir(parents=True)
     runner.touch()
     assert diagnosed(phone.target)["runner"].ok

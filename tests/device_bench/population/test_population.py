@@ -12,14 +12,9 @@ from hypothesis import strategies as st
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.fake_phone.recorded_facts import recorded_facts
 from device_bench.errors import PopulationError
+from device_bench.population.kinds import PopulationRule, kinds_of, phone_kinds
 from device_bench.population.phone_classes import phone_classes
-from device_bench.population.population import (
-    REASON,
-    PopulationRule,
-    kinds_of,
-    phone_kinds,
-    population,
-)
+from device_bench.population.population import REASON, population
 from device_bench.profile import BackendProfile, Profile
 from device_bench.profile_files import read_profiles, write_profiles
 from exporters.errors import ContractError
@@ -184,6 +179,8 @@ def test_what_cannot_be_modelled_is_refused_or_left_out() -> None:
         phone_kinds([measured(nothing)], CLASSES, ALIKE)
     with pytest.raises(PopulationError, match="is invalid"):
         kinds_of([measured(verdict="invalid")])
+    with pytest.raises(PopulationError, match="is itself modelled"):
+        kinds_of(phones(measured(), CLASSES))
     vulkan = only_backend(measured()).model_copy(update={"backend": "ggml-vulkan"})
     with pytest.raises(PopulationError, match="no backend that computes on the cores"):
         phone_kinds([measured().model_copy(update={"backends": (vulkan,)})], CLASSES, ALIKE)

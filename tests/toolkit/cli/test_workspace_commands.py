@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from android_harness.building.runner_build import host_abi, runner_path
+from android_harness.building.recipe import native_recipe
 from android_harness.errors import DeviceInUseError
 from android_harness.fake_phone import FakePhone
 from exporters.durable_files import sha256_of
@@ -26,7 +26,7 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePhone
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FWDLLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "250")
-    runner = runner_path(host_abi())
+    runner = native_recipe().path
     runner.parent.mkdir(parents=True)
     runner.write_bytes(b"\0" * 1_000_000)
     with FakePhone() as phone:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from device_bench.population.kinds import PopulationRule, phone_kinds
 from device_bench.population.phone_classes import phone_classes
-from device_bench.population.population import PopulationRule, phone_kinds, population
+from device_bench.population.population import population
 from device_bench.profile_files import write_profiles
 from exporters.lora.support import Support
 from tests.toolkit.made_profiles import profile
