@@ -160,6 +160,14 @@ class Target(ABC):
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
+    def interrupt(self, thread: int) -> None:
+        """Raises `KeyboardInterrupt` in what another thread does on this target.
+
+        It comes out of the call in which the thread waits, or else of its next one, once: what
+        the thread calls after that, to clean up, goes through. Here: not at all, for targets
+        whose calls are short.
+        """
+
     def traffic(self) -> SocketTraffic | None:
         """The bytes sent and received so far; None for a target that is not behind a socket."""
         return None

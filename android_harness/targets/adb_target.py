@@ -21,6 +21,7 @@ from android_harness.adb.shell_v2 import run_command, run_with_input
 from android_harness.adb.socket_meter import SocketMeter
 from android_harness.adb.tcp_transport import WholeTcpTransport
 from android_harness.errors import DeviceBusyError, DeviceGoneError, UnsupportedDeviceError
+from android_harness.interruption import Interruption
 from android_harness.target import CommandResult, RemoteStat, SocketTraffic, Target
 from android_harness.transfer_errors import transfer_error
 from exporters.durable_files import replaced_atomically
@@ -58,6 +59,8 @@ class AdbTarget(Target):
         self._connect = connect
         self._meter = meter
         self._idle: list[AdbConnection] = []
+        self._busy: dict[AdbConnection, int] = {}  # and the threads that use them
+        self._interruption = Interruption()
         self._lock = threading.Lock()
         self._turn = threading.Semaphore(1 if single_connection else 1 << 16)
         self._closed = False
@@ -118,6 +121,13 @@ class AdbTarget(Target):
         with self._connection() as connection:
             return stat_file(connection, remote)
 
+    def interrupt(self, thread: int) -> None:
+        self._interruption.ask(thread)
+        with self._lock:
+            for connection, user in self._busy.items():
+                if user == thread:
+                    connection.interrupt()
+
     def traffic(self) -> SocketTraffic | None:
         return None if self._meter is None else self._meter.traffic
 
@@ -132,11 +142,18 @@ class AdbTarget(Target):
     def _connection(self) -> Iterator[AdbConnection]:
         with self._turn:
             connection = self._take_idle() or self._connect()
+            with self._lock:
+                self._busy[connection] = threading.get_ident()
             try:
+                self._interruption.check()
                 yield connection
             except BaseException:
                 connection.close()
+                self._interruption.check()  # it is why the link broke
                 raise
+            finally:
+                with self._lock:
+                    del self._busy[connection]
             with self._lock:
                 if not self._closed:
                     self._idle.append(connection)

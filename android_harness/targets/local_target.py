@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from android_harness.errors import DeviceTimeoutError
 from android_harness.host_folders import cache_root
+from android_harness.interruption import Interruption
 from android_harness.target import NOT_EXECUTABLE, NOT_FOUND, CommandResult, RemoteStat, Target
 from android_harness.transfer_errors import transfer_error
 
@@ -30,6 +32,8 @@ class LocalTarget(Target):
     def __init__(self, workspace: Path | None = None) -> None:
         self.name = "local"
         self.workspace = PurePosixPath((workspace or cache_root() / "local").absolute())
+        self._interruption = Interruption()
+        self._running: dict[int, subprocess.Popen[bytes]] = {}  # by the thread that waits for it
 
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
         try:
@@ -44,10 +48,14 @@ class LocalTarget(Target):
             return CommandResult(NOT_FOUND, b"", str(error).encode())
         except OSError as error:
             return CommandResult(NOT_EXECUTABLE, b"", str(error).encode())
+        self._running[threading.get_ident()] = process
         try:
+            self._interruption.check()
             stdout, stderr = process.communicate(timeout=timeout_s)
+            self._interruption.check()
         except BaseException as error:
-            _kill_group(process)
+            _kill_group(process.pid)
+            process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise DeviceTimeoutError(
                     f"still running after {timeout_s:g} s; killed",
@@ -55,6 +63,8 @@ class LocalTarget(Target):
                     command=shlex.join(command),
                 ) from error
             raise
+        finally:
+            del self._running[threading.get_ident()]
         code = process.returncode
         return CommandResult(code if code >= 0 else 128 - code, stdout, stderr)
 
@@ -80,6 +90,7 @@ class LocalTarget(Target):
             with local.open("rb") as reader, Path(remote).open("ab" if offset else "wb") as writer:
                 reader.seek(offset)
                 while chunk := reader.read(_CHUNK_BYTES):
+                    self._interruption.check()
                     writer.write(chunk)
                     if progress is not None:
                         progress(reader.tell())
@@ -98,6 +109,11 @@ class LocalTarget(Target):
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         self._copy(Path(remote), local, blamed=local, progress=None)
 
+    def interrupt(self, thread: int) -> None:
+        self._interruption.ask(thread)
+        if (process := self._running.get(thread)) is not None:
+            _kill_group(process.pid)
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -112,6 +128,7 @@ class LocalTarget(Target):
                 with source.open("rb") as reader, temporary.open("wb") as writer:
                     copied = 0
                     while chunk := reader.read(_CHUNK_BYTES):
+                        self._interruption.check()
                         writer.write(chunk)
                         copied += len(chunk)
                         if progress is not None:
@@ -124,7 +141,6 @@ class LocalTarget(Target):
             raise transfer_error(str(error), device=self.name, file=blamed) from error
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _kill_group(leader: int) -> None:
     with suppress(ProcessLookupError):  # it ended by itself in the meantime
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+        os.killpg(leader, signal.SIGKILL)

@@ -1,0 +1,164 @@
+"""One device of a fleet: it is reached, takes tasks, and fails without the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from android_harness.errors import DeviceGoneError
+from android_harness.facts.identity import DeviceIdentity, read_identity
+from android_harness.fleet.blame import blame_for
+from android_harness.fleet.events import (
+    DeviceBack,
+    DeviceLost,
+    DeviceReady,
+    DeviceSetAside,
+    FleetEvent,
+    TaskDone,
+    TaskFailed,
+    TaskProgress,
+    TaskStarted,
+    TaskUndone,
+)
+from android_harness.fleet.task_queue import FleetTask, TaskQueue
+from android_harness.target import Target
+
+_LOOK_S = 1.0  # how long one look for a lost device takes at most, beyond its time-outs
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How much a fleet puts up with.
+
+    Attributes:
+        lost_s: how long a device that was there is looked for after it was lost.
+        tries: attempts to reach a device the first time; failures in a row that brought nothing,
+            after which a task is given up, and of different tasks, after which a device is.
+        first_pause_s, longest_pause_s: between looks for a device; each pause is twice the last.
+    """
+
+    lost_s: float = 600.0
+    tries: int = 3
+    first_pause_s: float = 0.25
+    longest_pause_s: float = 8.0
+
+
+class DeviceWorker:
+    """Serves one device in the thread that calls `serve`.
+
+    Args:
+        device: its name, from which `open_device` makes a target.
+        emit: is told what happens.
+        stopped: set when the fleet is interrupted.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        queue: TaskQueue,
+        *,
+        open_device: Callable[[str], Target],
+        patience: Patience,
+        emit: Callable[[FleetEvent], None],
+        stopped: threading.Event,
+    ) -> None:
+        self.device = device
+        self._queue = queue
+        self._open_device = open_device
+        self._patience = patience
+        self._emit = emit
+        self._stopped = stopped
+        self._target: Target | None = None
+        self._identity: DeviceIdentity | None = None  # once the device has answered
+        self._failure: BaseException | None = None  # of the last task, if it failed
+
+    def serve(self) -> None:
+        """Takes tasks until there are no more for this device, or it is set aside."""
+        try:
+            while (target := self._reached()) is not None:
+                assert self._identity is not None
+                task = self._queue.take(self.device, self._identity.boot_id)
+                if task is None:
+                    return
+                self._attempt(task, target)
+        finally:
+            if self._target is not None:
+                self._target.close()
+
+    def interrupt(self, thread: int) -> None:
+        """Ends what the device does for its task, in the given thread, as Ctrl-C would."""
+        if self._target is not None:
+            self._target.interrupt(thread)
+
+    def _attempt(self, task: FleetTask, target: Target) -> None:
+        def report(stage: str, done: int, total: int, detail: str = "") -> None:
+            self._queue.reached(self.device, stage, done)
+            self._emit(TaskProgress(self.device, task.name, stage, done, total, detail))
+
+        self._emit(TaskStarted(self.device, task.name))
+        try:
+            result = task.work(target, report)
+        except BaseException as error:
+            if self._stopped.is_set():
+                return  # interrupted: neither done nor failed
+            self._failure = error
+            again = self._queue.failed(self.device, error)
+            kind = TaskFailed if again else TaskUndone
+            self._emit(kind(self.device, task.name, error))
+            return
+        self._failure = None
+        self._queue.done(self.device)
+        self._emit(TaskDone(self.device, task.name, result))
+
+    def _reached(self) -> Target | None:
+        """The target, once the device answers; None when it is set aside or the fleet stops."""
+        if self._failure is not None and self._queue.is_struck_out(self.device):
+            return self._set_aside(self._failure)
+        if self._failure is None and self._identity is not None:
+            return self._target
+        begin, looks, pause_s = time.monotonic(), 0, self._patience.first_pause_s
+        while not self._stopped.is_set():
+            known = self._identity is not None
+            try:
+                self._look()
+            except Exception as error:
+                looks += 1
+                if self._stopped.is_set():
+                    break
+                if known and looks == 1:
+                    self._emit(DeviceLost(self.device, error))
+                end = begin + self._patience.lost_s
+                late = time.monotonic() + pause_s > end if known else looks >= self._patience.tries
+                if late or blame_for(error) != "chance":
+                    return self._set_aside(error)
+                self._stopped.wait(pause_s)
+                pause_s = min(2 * pause_s, self._patience.longest_pause_s)
+                continue
+            if known and looks > 0:
+                self._emit(DeviceBack(self.device, time.monotonic() - begin))
+            return self._target
+        return None
+
+    def _look(self) -> None:
+        """Opens the device, or finds that it answers again, as the device that it was.
+
+        Raises:
+            DeviceError: it does not, or another one answers in its place.
+        """
+        if self._target is None:
+            self._target = self._open_device(self.device)
+        else:
+            self._target.wait_for(timeout_s=_LOOK_S)
+        identity = read_identity(self._target)
+        if self._identity is None:
+            self._emit(DeviceReady(self.device, identity))
+        elif identity.serial != self._identity.serial:
+            raise DeviceGoneError(f"{identity.serial} answers in its place", device=self.device)
+        self._identity = identity
+
+    def _set_aside(self, reason: BaseException) -> None:
+        self._emit(DeviceSetAside(self.device, reason))
+        for task in self._queue.set_aside(self.device):
+            self._emit(TaskUndone(task.device, task.name, reason))
