@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from exporters.errors import FwdllmError
+
+# adb's own words for the states of a device, and three more: `busy` (another program holds it),
+# `silent` (connected and not answering) and `absent`.
+DeviceState = Literal[
+    "device",
+    "offline",
+    "connecting",
+    "authorizing",
+    "unauthorized",
+    "no permissions",
+    "bootloader",
+    "recovery",
+    "sideload",
+    "rescue",
+    "busy",
+    "silent",
+    "absent",
+    "unknown",
+]
 
 
 class DeviceError(FwdllmError):
@@ -13,9 +33,14 @@ class DeviceError(FwdllmError):
     Args:
         device: the target, e.g. `adb-tcp:127.0.0.1:5555`.
         command: the command that was running on the device, when one was.
+        phase: what the harness was doing: connecting, authorising, opening, pushing, running, ...
+
+    Attributes:
+        state: the state of a device of which one learns this.
     """
 
     default_remedy = ""
+    state: ClassVar[DeviceState] = "unknown"
 
     def __init__(
         self,
@@ -23,17 +48,28 @@ class DeviceError(FwdllmError):
         *,
         device: str,
         command: str = "",
+        phase: str = "",
         remedy: str = "",
         file: Path | str | None = None,
     ) -> None:
-        where = f"{device}: {message}" + (f" (command: {command})" if command else "")
+        details = [f"while {phase}"] * bool(phase) + [f"command: {command}"] * bool(command)
+        where = f"{device}: {message}" + (f" ({', '.join(details)})" if details else "")
         super().__init__(where, remedy=remedy or self.default_remedy, file=file)
         self.device = device
         self.command = command
+        self.phase = phase
 
 
 class TargetSyntaxError(FwdllmError):
     """A --target value that is none of local, adb:SERIAL, adb-tcp:HOST:PORT."""
+
+
+class NoDevicesError(FwdllmError):
+    """A target stands for the devices that are found, and none was found."""
+
+
+class ServerAddressError(FwdllmError):
+    """The environment names an adb server's address that is none."""
 
 
 # Reaching the device.
@@ -43,27 +79,62 @@ class UnauthorizedError(DeviceError):
     """The device answers but has not accepted this machine's key."""
 
     default_remedy = "unlock the device and accept the USB debugging prompt, then try again"
+    state = "unauthorized"
+
+
+class DeviceForbiddenError(DeviceError):
+    """This machine's user may not open the device on USB."""
+
+    default_remedy = (
+        "add a udev rule for the device (Debian: android-sdk-platform-tools-common), then plug it "
+        "in anew"
+    )
+    state = "no permissions"
 
 
 class DeviceBusyError(DeviceError):
-    """Another program, usually an adb server, holds the USB interface."""
+    """Another program holds the USB interface, and it is no adb server that answers here."""
 
     default_remedy = (
-        "stop the adb server with `adb kill-server`, or run `adb tcpip 5555` "
-        "and use --target adb-tcp:HOST:5555"
+        "an adb server on another port may hold it: name it in ANDROID_ADB_SERVER_PORT, or end it "
+        "with `adb kill-server`; or run `adb tcpip 5555` and use --target adb-tcp:HOST:5555"
     )
+    state = "busy"
+
+
+class DeviceOfflineError(DeviceError):
+    """The adb server knows the device and has no working connection to it (yet)."""
+
+    default_remedy = (
+        "wait some seconds; if it stays so, `adb reconnect offline`, or plug the device in anew"
+    )
+    state = "offline"
+
+
+class NotAndroidError(DeviceError):
+    """The device runs its bootloader, a recovery or a sideload instead of Android."""
+
+    default_remedy = "start Android on the device, e.g. with `adb reboot`"
+
+
+class AmbiguousDeviceError(DeviceError):
+    """More than one device fits."""
+
+    default_remedy = "name one by --target adb:SERIAL, or by ANDROID_SERIAL; `fwdllm devices` lists"
 
 
 class DeviceGoneError(DeviceError):
     """The connection ended, or never came about: cable, network, reboot or a killed daemon."""
 
     default_remedy = "check the cable or network and that debugging is on, then run it again"
+    state = "absent"
 
 
 class DeviceTimeoutError(DeviceError):
     """The device is connected and silent for too long."""
 
     default_remedy = "unlock the device and look whether it is frozen or overheated, then try again"
+    state = "silent"
 
 
 class DeviceProtocolError(DeviceError):
@@ -134,8 +205,31 @@ class NotExecutableError(CommandFailedError):
     )
 
 
+class ExecutionDeniedError(NotExecutableError):
+    """The file's mode allows to run it, and SELinux or a noexec mount does not."""
+
+    default_remedy = (
+        "use a folder where the shell user may run programs, such as /data/local/tmp; "
+        "`adb shell dmesg | grep avc` shows what SELinux denied"
+    )
+
+
+class CommandKilledError(CommandFailedError):
+    """A signal ended the command.
+
+    Attributes:
+        signal: its number; 9 is what the low-memory killer sends.
+    """
+
+    default_remedy = "free memory on the device if it was short of it, then run it again"
+
+    def __init__(self, message: str, *, device: str, command: str, signal: int) -> None:
+        super().__init__(message, device=device, command=command, phase="running")
+        self.signal = signal
+
+
 class WrongAbiError(DeviceError):
-    """The runner was built for another processor; found in its ELF header before the push."""
+    """A program was built for another processor, by its ELF header or by what the device says."""
 
     default_remedy = "build it for the device with `fwdllm runner build --abi ABI`"
 

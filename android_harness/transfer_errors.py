@@ -22,7 +22,9 @@ _BY_TEXT: tuple[tuple[str, type[TransferError]], ...] = (
 )
 
 
-def transfer_error(said: str, *, device: str, file: Path | PurePosixPath) -> TransferError:
+def transfer_error(
+    said: str, *, device: str, file: Path | PurePosixPath, phase: str = ""
+) -> TransferError:
     """The error for a file operation that failed with the message `said`."""
     kind = next((kind for text, kind in _BY_TEXT if text in said), TransferError)
-    return kind(said, device=device, file=str(file))
+    return kind(said, device=device, phase=phase, file=str(file))

@@ -10,7 +10,6 @@ checksum, magic) and the payload.
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +20,9 @@ from adb_shell.adb_device import AdbDevice, _AdbIOManager
 from adb_shell.adb_message import AdbMessage, checksum
 
 from android_harness.adb.keys import KeySigner
+from android_harness.adb.link import AdbTimeouts, Deadline, link_errors
 from android_harness.errors import (
-    DeviceGoneError,
     DeviceProtocolError,
-    DeviceTimeoutError,
     ServiceRefusedError,
     UnauthorizedError,
     UnsupportedDeviceError,
@@ -34,27 +32,6 @@ VERSION_WITHOUT_CHECKSUMS = 0x01000001
 MAX_PAYLOAD_BYTES = 1 << 20
 _START_TLS = b"STLS"
 _FEATURES = b"shell_v2,cmd,stat_v2"
-
-
-@dataclass(frozen=True)
-class AdbTimeouts:
-    """Seconds to wait for a connection, for the user to accept the key, and for any reply."""
-
-    connect_s: float = 10.0
-    authorize_s: float = 30.0
-    reply_s: float = 30.0
-
-
-class Deadline:
-    """A moment until which to wait; in the shape in which adb-shell hands time-outs around."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    @property
-    def transport_timeout_s(self) -> float | None:
-        """Seconds left, at least 0; None waits for ever."""
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
 
 
 @dataclass(frozen=True)
@@ -156,14 +133,15 @@ class AdbConnection(AdbDevice):
             UnauthorizedError: no key is known and nobody accepted the new one in time.
             DeviceGoneError, DeviceTimeoutError, DeviceProtocolError: it cannot be reached.
         """
-        with self.errors("while connecting"):
+        by = Deadline(self.timeouts.reply_s)
+        with self.errors("connecting"):
             self._wire.connect_transport(self.timeouts.connect_s)
-            by = Deadline(self.timeouts.reply_s)
             banner = b"host::features=" + _FEATURES
             self._wire.send_packet(
                 constants.CNXN, VERSION_WITHOUT_CHECKSUMS, MAX_PAYLOAD_BYTES, banner, by
             )
             packet = self._handshake_packet(by)
+        with self.errors("authorising"):
             for key in keys:
                 if packet.command == constants.CNXN:
                     break
@@ -190,7 +168,7 @@ class AdbConnection(AdbDevice):
             ServiceRefusedError: the daemon closed the stream instead of accepting it.
             DeviceGoneError, DeviceTimeoutError: the link broke.
         """
-        with self.errors(f"while opening {service[:40]}"):
+        with self.errors(f"opening {service[:40]}"):
             by = Deadline(self.timeouts.reply_s)
             self._local_id += 1
             local_id = self._local_id
@@ -203,7 +181,9 @@ class AdbConnection(AdbDevice):
                     return AdbStream(self, local_id, packet.arg0)
                 if packet.command == constants.CLSE:
                     raise ServiceRefusedError(
-                        f"the device refused the service {service[:60]!r}", device=self.device
+                        f"the device refused the service {service[:60]!r}",
+                        device=self.device,
+                        phase="opening",
                     )
 
     def close(self) -> None:
@@ -215,31 +195,33 @@ class AdbConnection(AdbDevice):
         self._wire.interrupt()
 
     @contextmanager
-    def errors(self, phase: str) -> Iterator[None]:
+    def errors(self, phase: str, *, command: str = "") -> Iterator[None]:
         """Turns what transports raise into typed errors that name the device and the phase."""
         try:
-            yield
-        except TimeoutError as error:
-            raise DeviceTimeoutError(f"no reply {phase}: {error}", device=self.device) from error
-        except (OSError, EOFError) as error:
-            raise DeviceGoneError(
-                f"the connection broke {phase}: {error}", device=self.device
-            ) from error
+            with link_errors(self.device, phase, command=command):
+                yield
         except _MalformedPacketError as error:
-            raise DeviceProtocolError(f"{error} {phase}", device=self.device) from error
+            raise DeviceProtocolError(
+                str(error), device=self.device, phase=phase, command=command
+            ) from error
 
     def _handshake_packet(self, by: Deadline) -> Packet:
         packet = self._wire.read_packet(by)
         if packet.command == _START_TLS:
             raise UnsupportedDeviceError(
-                "the device wants wireless debugging's TLS",
+                "the device wants wireless debugging's TLS, which only the adb server speaks",
                 device=self.device,
-                remedy="connect it by USB once, run `adb tcpip 5555`, use adb-tcp:HOST:5555",
+                phase="connecting",
+                remedy="pair it with `adb pair HOST:PORT`, `adb connect` it, and use "
+                "--target adb:HOST:PORT; or connect it by USB once, run `adb tcpip 5555`, and use "
+                "adb-tcp:HOST:5555",
             )
         asks_signature = packet.command == constants.AUTH and packet.arg0 == constants.AUTH_TOKEN
         if packet.command != constants.CNXN and not asks_signature:
             raise DeviceProtocolError(
-                f"unexpected {packet.command!r} in the handshake", device=self.device
+                f"unexpected {packet.command!r} in the handshake",
+                device=self.device,
+                phase="connecting",
             )
         return packet
 
@@ -256,6 +238,7 @@ class AdbConnection(AdbDevice):
             raise UnauthorizedError(
                 f"nobody accepted this machine's key within {self.timeouts.authorize_s:g} s",
                 device=self.device,
+                phase="authorising",
             ) from error
 
 

@@ -10,45 +10,48 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from android_harness.adb.connection import AdbConnection, AdbStream
+from android_harness.adb.link import DeviceConnection, DeviceStream
 from android_harness.errors import DeviceProtocolError, TransferError
 from android_harness.target import RemoteStat
 from android_harness.transfer_errors import transfer_error
 
 _CHUNK_BYTES = 64 * 1024
 _WORDS = struct.Struct("<4sI")
+_LENGTH = struct.Struct("<I")
 _STAT_V1 = struct.Struct("<3I")  # mode, size modulo 2**32, mtime
 _STAT_V2 = struct.Struct("<IQQIIIIQqqq")  # error, dev, ino, mode, nlink, uid, gid, size, times
 _ENOENT = 2
 
 
-def stat_file(connection: AdbConnection, path: PurePosixPath) -> RemoteStat | None:
+def stat_file(connection: DeviceConnection, path: PurePosixPath) -> RemoteStat | None:
     """What the device says of a path; None when there is nothing.
 
     Raises:
         TransferError: the device may not look there.
     """
-    with _session(connection, path) as stream:
+    with _session(connection, path, "looking up") as session:
+        stream = session.stream
         if "stat_v2" not in connection.features:
             stream.write(_request(b"STAT", path))
-            _expect(stream, (b"STAT",), connection, path, length_follows=False)
+            session.expect(b"STAT", length_follows=False)
             mode, size, mtime = _STAT_V1.unpack(stream.read(_STAT_V1.size))
             return RemoteStat(mode, size) if (mode, size, mtime) != (0, 0, 0) else None
         stream.write(_request(b"STA2", path))
-        _expect(stream, (b"STA2",), connection, path, length_follows=False)
+        session.expect(b"STA2", length_follows=False)
         error, _, _, mode, _, _, _, size, *_ = _STAT_V2.unpack(stream.read(_STAT_V2.size))
         if error == _ENOENT:
             return None
         if error:
-            raise transfer_error(os.strerror(error), device=connection.device, file=path)
+            raise session.failure(os.strerror(error))
         return RemoteStat(mode, size)
 
 
 def push_file(
-    connection: AdbConnection,
+    connection: DeviceConnection,
     local: BinaryIO,
     path: PurePosixPath,
     *,
@@ -62,49 +65,83 @@ def push_file(
         NoSpaceError, PermissionDeniedError, TransferError: the device said so, even while the
             content was still on its way.
     """
-    with _session(connection, path) as stream:
-        sent = 0
+    with _session(connection, path, "pushing") as session:
+        stream, sent = session.stream, 0
         try:
             stream.write(_request(b"SEND", path, f",{mode | 0o100000}"))
             for packet, size in _data_packets(local, stream.max_payload_bytes):
                 stream.write(packet, until_reply=True)
                 if stream.received:
-                    _expect(stream, (), connection, path)
+                    session.expect()
                 sent += size
                 if progress is not None:
                     progress(sent)
             stream.write(_WORDS.pack(b"DONE", mtime & 0xFFFFFFFF))
         except OSError:
-            _raise_failure_in(stream.received, connection, path)
+            session.raise_failure_in(stream.received)
             raise
-        _expect(stream, (b"OKAY",), connection, path)
+        session.expect(b"OKAY")
         return sent
 
 
-def pull_file(connection: AdbConnection, path: PurePosixPath, to: BinaryIO) -> None:
+def pull_file(connection: DeviceConnection, path: PurePosixPath, to: BinaryIO) -> None:
     """Receives a file.
 
     Raises:
         MissingFileError, PermissionDeniedError, TransferError: the device said so.
     """
-    with _session(connection, path) as stream:
-        stream.write(_request(b"RECV", path))
+    with _session(connection, path, "pulling") as session:
+        session.stream.write(_request(b"RECV", path))
         while True:
-            kind, length = _expect(stream, (b"DATA", b"DONE"), connection, path)
+            kind, length = session.expect(b"DATA", b"DONE")
             if kind == b"DONE":
                 return
-            content = stream.read(length)
+            content = session.stream.read(length)
             try:
                 to.write(content)
             except OSError as error:  # this machine's disk, not the link
-                raise transfer_error(str(error), device=connection.device, file=path) from error
+                raise session.failure(str(error)) from error
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One request about one path, and the errors that name both."""
+
+    stream: DeviceStream
+    device: str
+    path: PurePosixPath
+    phase: str
+
+    def expect(self, *kinds: bytes, length_follows: bool = True) -> tuple[bytes, int]:
+        """The id and length of the next reply, which must be among `kinds`."""
+        kind = self.stream.read(4)
+        if kind == b"FAIL":
+            (length,) = _LENGTH.unpack(self.stream.read(_LENGTH.size))
+            raise self.failure(self.stream.read(length).decode(errors="replace"))
+        if kind not in kinds:
+            raise DeviceProtocolError(
+                f"unexpected sync reply {kind!r}", device=self.device, phase=self.phase
+            )
+        if not length_follows:
+            return kind, 0
+        return kind, _LENGTH.unpack(self.stream.read(_LENGTH.size))[0]
+
+    def raise_failure_in(self, said: bytes) -> None:
+        """Raises the FAIL that the device sent before the link broke, if it did."""
+        if len(said) >= _WORDS.size and said[:4] == b"FAIL":
+            length = _WORDS.unpack_from(said)[1]
+            text = said[_WORDS.size : _WORDS.size + length]
+            raise self.failure(text.decode(errors="replace"))
+
+    def failure(self, said: str) -> TransferError:
+        return transfer_error(said, device=self.device, file=self.path, phase=self.phase)
 
 
 @contextmanager
-def _session(connection: AdbConnection, path: PurePosixPath) -> Iterator[AdbStream]:
+def _session(connection: DeviceConnection, path: PurePosixPath, phase: str) -> Iterator[_Session]:
     stream = connection.open_stream("sync:")
-    with connection.errors(f"while moving {path}"):
-        yield stream
+    with connection.errors(f"{phase} {path}"):
+        yield _Session(stream, connection.device, path, phase)
         stream.write(_WORDS.pack(b"QUIT", 0))
         stream.close()
 
@@ -124,35 +161,6 @@ def _data_packets(file: BinaryIO, limit: int) -> Iterator[tuple[bytes, int]]:
             chunk = data[start : start + chunk_bytes]
             payload += _WORDS.pack(b"DATA", len(chunk)) + chunk
         yield bytes(payload), len(data)
-
-
-def _expect(
-    stream: AdbStream,
-    kinds: tuple[bytes, ...],
-    connection: AdbConnection,
-    path: PurePosixPath,
-    *,
-    length_follows: bool = True,
-) -> tuple[bytes, int]:
-    """The id and length of the next reply, which must be among `kinds`."""
-    kind = stream.read(4)
-    if kind == b"FAIL":
-        (length,) = struct.unpack("<I", stream.read(4))
-        raise _failure(stream.read(length), connection, path)
-    if kind not in kinds:
-        raise DeviceProtocolError(f"unexpected sync reply {kind!r}", device=connection.device)
-    return kind, struct.unpack("<I", stream.read(4))[0] if length_follows else 0
-
-
-def _raise_failure_in(said: bytes, connection: AdbConnection, path: PurePosixPath) -> None:
-    """Raises the FAIL that the device sent before the link broke, if it did."""
-    if len(said) >= _WORDS.size and said[:4] == b"FAIL":
-        length = _WORDS.unpack_from(said)[1]
-        raise _failure(said[_WORDS.size : _WORDS.size + length], connection, path)
-
-
-def _failure(message: bytes, connection: AdbConnection, path: PurePosixPath) -> TransferError:
-    return transfer_error(message.decode(errors="replace"), device=connection.device, file=path)
 
 
 def open_for_reading(local: Path, *, device: str) -> BinaryIO:

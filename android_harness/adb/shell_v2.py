@@ -6,20 +6,21 @@ Each packet is an id byte, a little-endian length, and data.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import BinaryIO
 
-from android_harness.adb.connection import AdbConnection, AdbStream, Deadline
-from android_harness.errors import DeviceGoneError, DeviceTimeoutError, UnsupportedDeviceError
-from android_harness.target import CommandResult
+from android_harness.adb.link import Deadline, DeviceConnection, DeviceStream
+from android_harness.errors import UnsupportedDeviceError
+from android_harness.target import CommandResult, shortened
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _HEADER = struct.Struct("<BI")
 
 
 def run_command(
-    connection: AdbConnection, command: str, *, timeout_s: float | None
+    connection: DeviceConnection, command: str, *, timeout_s: float | None
 ) -> CommandResult:
     """Runs a shell command line; only the exit packet makes it complete.
 
@@ -28,13 +29,24 @@ def run_command(
         DeviceGoneError: the link or the stream ended without an exit packet.
         UnsupportedDeviceError: the daemon has no exit codes (before Android 7).
     """
+    return _collected(stream_command(connection, command, timeout_s=timeout_s))
+
+
+def stream_command(
+    connection: DeviceConnection, command: str, *, timeout_s: float | None
+) -> Generator[bytes, None, CommandResult]:
+    """Yields a command's standard output as it arrives; returns its end, without that output.
+
+    Raises:
+        As `run_command`.
+    """
     stream = _open(connection, command)
     with _errors(connection, command, f"no exit code after {timeout_s} s"):
-        return _result(stream, Deadline(timeout_s))
+        return (yield from _output(stream, Deadline(timeout_s)))
 
 
 def run_with_input(
-    connection: AdbConnection,
+    connection: DeviceConnection,
     command: str,
     content: BinaryIO,
     *,
@@ -61,41 +73,50 @@ def run_with_input(
             progress(sent)
         else:
             stream.write(_HEADER.pack(_CLOSE_STDIN, 0))
-        return _result(stream, Deadline(connection.timeouts.reply_s))
+        return _collected(_output(stream, None))
 
 
-def _open(connection: AdbConnection, command: str) -> AdbStream:
+def _open(connection: DeviceConnection, command: str) -> DeviceStream:
     if "shell_v2" not in connection.features:
         raise UnsupportedDeviceError(
             "the device's daemon reports no exit codes",
             device=connection.device,
+            phase="opening",
             remedy="use a device with Android 7 or newer",
         )
     return connection.open_stream(f"shell,v2,raw:{command}")
 
 
-def _result(stream: AdbStream, by: Deadline) -> CommandResult:
-    output = {_STDOUT: bytearray(), _STDERR: bytearray()}
+def _output(stream: DeviceStream, by: Deadline | None) -> Generator[bytes, None, CommandResult]:
+    """Yields standard output until the exit packet; returns the exit code and standard error."""
+    stderr = bytearray()
     while True:
         kind, length = _HEADER.unpack(stream.read(_HEADER.size, by=by))
         data = stream.read(length, by=by)
         if kind == _EXIT and data:
             stream.close()
-            return CommandResult(data[0], bytes(output[_STDOUT]), bytes(output[_STDERR]))
-        if kind in output:
-            output[kind] += data
+            return CommandResult(data[0], b"", bytes(stderr))
+        if kind == _STDOUT:
+            yield data
+        elif kind == _STDERR:
+            stderr += data
+
+
+def _collected(output: Generator[bytes, None, CommandResult]) -> CommandResult:
+    stdout = bytearray()
+    while True:
+        try:
+            stdout += next(output)
+        except StopIteration as end:
+            result: CommandResult = end.value
+            return replace(result, stdout=bytes(stdout))
 
 
 @contextmanager
-def _errors(connection: AdbConnection, command: str, silence: str) -> Iterator[None]:
-    shown = command if len(command) <= 120 else command[:117] + "..."
-    try:
-        yield
-    except TimeoutError as error:
-        raise DeviceTimeoutError(silence, device=connection.device, command=shown) from error
-    except (OSError, EOFError) as error:
-        raise DeviceGoneError(
-            f"the link ended before the command did: {error}",
-            device=connection.device,
-            command=shown,
-        ) from error
+def _errors(connection: DeviceConnection, command: str, silence: str) -> Iterator[None]:
+    """Typed errors that name the command; a time-out says `silence`."""
+    with connection.errors("running", command=shortened(command)):
+        try:
+            yield
+        except TimeoutError as error:
+            raise TimeoutError(silence) from error

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import usb1
 from adb_shell.exceptions import UsbReadFailedError, UsbWriteFailedError
-from adb_shell.transport.usb_transport import UsbTransport
+from adb_shell.transport.usb_transport import (
+    CLASS,
+    PROTOCOL,
+    SUBCLASS,
+    UsbTransport,
+    interface_matcher,
+)
 
 
 class ZeroTerminatedUsbTransport(UsbTransport):
@@ -57,3 +66,45 @@ def _as_os_error(error: UsbReadFailedError | UsbWriteFailedError) -> OSError:
     if isinstance(error.usb_error, usb1.USBErrorTimeout):
         return TimeoutError(str(error))
     return ConnectionError(str(error))
+
+
+@dataclass(frozen=True)
+class UsbDevice:
+    """A device with a debugging interface on USB.
+
+    Attributes:
+        serial: empty when this user may not read it.
+        state: `device` when it could be claimed.
+        product: what it calls itself on USB; None when unknown.
+        reason: why it could not be claimed; empty when it could.
+    """
+
+    serial: str
+    state: Literal["device", "busy", "no permissions", "unknown"]
+    product: str | None
+    reason: str = ""
+
+
+def attached_devices() -> list[UsbDevice]:
+    """The devices on USB now."""
+    with usb1.USBContext() as context:
+        matches = interface_matcher(CLASS, SUBCLASS, PROTOCOL)
+        pairs = [(each, matches(each)) for each in context.getDeviceIterator(skip_on_error=True)]
+        return [_looked_at(device, setting) for device, setting in pairs if setting is not None]
+
+
+def _looked_at(device: Any, setting: Any) -> UsbDevice:
+    serial, product = "", None
+    transport = ZeroTerminatedUsbTransport(device, setting)
+    try:
+        serial, product = device.getSerialNumber() or "", device.getProduct()
+        transport.connect()
+    except usb1.USBErrorBusy:
+        return UsbDevice(serial, "busy", product, "held by another program")
+    except usb1.USBErrorAccess:
+        return UsbDevice(serial, "no permissions", product, "not open to this user")
+    except usb1.USBError as error:
+        return UsbDevice(serial, "unknown", product, f"not answering on USB: {error}")
+    finally:
+        transport.close()
+    return UsbDevice(serial, "device", product)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from android_harness.errors import (
+    AmbiguousDeviceError,
     DeviceBusyError,
     DeviceError,
+    DeviceForbiddenError,
     MissingProgramError,
     NoSpaceError,
     NotExecutableError,
@@ -23,7 +25,9 @@ from android_harness.errors import (
 Blame = Literal["task", "pairing", "chance"]
 
 _NEEDS_SOMEBODY = (
+    AmbiguousDeviceError,
     DeviceBusyError,
+    DeviceForbiddenError,
     MissingProgramError,
     NoSpaceError,
     NotExecutableError,

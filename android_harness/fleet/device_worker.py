@@ -119,8 +119,8 @@ class DeviceWorker:
         if self._failure is None and self._identity is not None:
             return self._target
         begin, looks, pause_s = time.monotonic(), 0, self._patience.first_pause_s
+        known = self._identity is not None
         while not self._stopped.is_set():
-            known = self._identity is not None
             try:
                 self._look()
             except Exception as error:
@@ -129,23 +129,25 @@ class DeviceWorker:
                     break
                 if known and looks == 1:
                     self._emit(DeviceLost(self.device, error))
-                end = begin + self._patience.lost_s
-                late = time.monotonic() + pause_s > end if known else looks >= self._patience.tries
-                if late or blame_for(error) != "chance":
+                if known:
+                    late = time.monotonic() + pause_s > begin + self._patience.lost_s
+                else:  # it may be a wrong name, or asleep: better said at once
+                    late = looks >= self._patience.tries or blame_for(error) == "pairing"
+                if late or blame_for(error) == "task":
                     return self._set_aside(error)
                 self._stopped.wait(pause_s)
                 pause_s = min(2 * pause_s, self._patience.longest_pause_s)
-                continue
-            if known and looks > 0:
-                self._emit(DeviceBack(self.device, time.monotonic() - begin))
-            return self._target
+            else:
+                if looks > 0 and known:
+                    self._emit(DeviceBack(self.device, time.monotonic() - begin))
+                return self._target
         return None
 
     def _look(self) -> None:
         """Opens the device, or finds that it answers again, as the device that it was.
 
         Raises:
-            DeviceError: it does not, or another one answers in its place.
+            FwdllmError: it does not, or another one answers in its place.
         """
         if self._target is None:
             self._target = self._open_device(self.device)

@@ -1,4 +1,4 @@
-"""A phone or any Android device reached through adb-shell, over TCP or USB."""
+"""A phone or any Android device, whatever carries the connection to its ADB daemon."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from android_harness.adb.connection import AdbConnection, AdbTimeouts
 from android_harness.adb.file_sync import (
     open_for_reading,
     pull_file,
     push_file,
     stat_file,
 )
-from android_harness.adb.keys import KeySigner, load_keys
-from android_harness.adb.shell_v2 import run_command, run_with_input
+from android_harness.adb.link import DeviceConnection
+from android_harness.adb.shell_v2 import run_command, run_with_input, stream_command
 from android_harness.adb.socket_meter import SocketMeter
-from android_harness.adb.tcp_transport import WholeTcpTransport
-from android_harness.errors import DeviceBusyError, DeviceGoneError, UnsupportedDeviceError
+from android_harness.errors import DeviceBusyError
 from android_harness.interruption import Interruption
-from android_harness.target import CommandResult, RemoteStat, SocketTraffic, Target
+from android_harness.target import (
+    CommandResult,
+    RemoteStat,
+    SocketTraffic,
+    Target,
+    command_error,
+)
 from android_harness.transfer_errors import transfer_error
 from exporters.durable_files import replaced_atomically
 
@@ -34,13 +38,14 @@ _APPEND = 'cat >>"$1"'
 class AdbTarget(Target):
     """A device with an ADB daemon.
 
-    A connection carries one command at a time. Over TCP a command that finds all connections
-    busy opens another; over USB there can be but one, so commands take turns. A connection that
-    saw an error is closed, because packets of its abandoned stream may still arrive.
+    A connection carries one command at a time. Over TCP and through the adb server a command that
+    finds all connections busy opens another; over USB there can be but one, so commands take
+    turns. A connection that saw an error is closed, because packets of its abandoned stream may
+    still arrive.
 
     Args:
         name: the target as given to --target.
-        connect: makes a new authenticated connection.
+        connect: makes a new connection; raises a `DeviceError` that says why it cannot.
         single_connection: the device offers no more than one (USB).
         meter: counts the bytes of all connections, where these are sockets.
 
@@ -50,7 +55,7 @@ class AdbTarget(Target):
     def __init__(
         self,
         name: str,
-        connect: Callable[[], AdbConnection],
+        connect: Callable[[], DeviceConnection],
         *,
         single_connection: bool = False,
         meter: SocketMeter | None = None,
@@ -58,18 +63,38 @@ class AdbTarget(Target):
         self.name = name
         self._connect = connect
         self._meter = meter
-        self._idle: list[AdbConnection] = []
-        self._busy: dict[AdbConnection, int] = {}  # and the threads that use them
+        self._idle: list[DeviceConnection] = []
+        self._in_use: dict[DeviceConnection, int] = {}  # and the threads that use them
         self._interruption = Interruption()
         self._lock = threading.Lock()
-        self._turn = threading.Semaphore(1 if single_connection else 1 << 16)
+        self._only = threading.Lock() if single_connection else None
+        self._holder: int | None = None
         self._closed = False
         said = self.check(["sh", "-c", f"echo ${{FWDLLM_WORKSPACE:-{_DEFAULT_WORKSPACE}}}"])
         self.workspace = PurePosixPath(said.stdout.decode().strip())
 
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
-        with self._connection() as connection:
+        with self._connection(timeout_s) as connection:
             return run_command(connection, shlex.join(command), timeout_s=timeout_s)
+
+    @contextmanager
+    def stream(
+        self, command: Sequence[str], *, timeout_s: float | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        with self._connection(timeout_s) as connection:
+            output = stream_command(connection, shlex.join(command), timeout_s=timeout_s)
+            ended = False
+
+            def pieces() -> Iterator[bytes]:
+                nonlocal ended
+                result = yield from output
+                ended = True
+                if result.exit_code != 0:
+                    raise command_error(result, command, device=self.name)
+
+            yield pieces()
+            if not ended:
+                connection.close()  # packets of the abandoned stream may still arrive
 
     def push(
         self,
@@ -104,6 +129,7 @@ class AdbTarget(Target):
                 result.stderr.decode(errors="replace").strip() or f"exit code {result.exit_code}",
                 device=self.name,
                 file=remote,
+                phase="appending",
             )
 
     def pull(self, remote: PurePosixPath, local: Path) -> None:
@@ -124,7 +150,7 @@ class AdbTarget(Target):
     def interrupt(self, thread: int) -> None:
         self._interruption.ask(thread)
         with self._lock:
-            for connection, user in self._busy.items():
+            for connection, user in self._in_use.items():
                 if user == thread:
                     connection.interrupt()
 
@@ -139,11 +165,11 @@ class AdbTarget(Target):
             connection.close()
 
     @contextmanager
-    def _connection(self) -> Iterator[AdbConnection]:
-        with self._turn:
+    def _connection(self, timeout_s: float | None = None) -> Iterator[DeviceConnection]:
+        with self._turn(timeout_s):
             connection = self._take_idle() or self._connect()
             with self._lock:
-                self._busy[connection] = threading.get_ident()
+                self._in_use[connection] = threading.get_ident()
             try:
                 self._interruption.check()
                 yield connection
@@ -153,14 +179,40 @@ class AdbTarget(Target):
                 raise
             finally:
                 with self._lock:
-                    del self._busy[connection]
+                    del self._in_use[connection]
             with self._lock:
                 if not self._closed:
                     self._idle.append(connection)
                     return
             connection.close()
 
-    def _take_idle(self) -> AdbConnection | None:
+    @contextmanager
+    def _turn(self, timeout_s: float | None) -> Iterator[None]:
+        """Waits until the only connection is free, where there can be but one."""
+        if self._only is None:
+            yield
+            return
+        if self._holder == threading.get_ident():
+            raise self._busy("a stream of this thread holds")
+        if not self._only.acquire(timeout=-1 if timeout_s is None else timeout_s):
+            raise self._busy(f"for {timeout_s:g} s another command held")
+        self._holder = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._holder = None
+            self._only.release()
+
+    def _busy(self, who: str) -> DeviceBusyError:
+        return DeviceBusyError(
+            f"{who} the only connection that there is over USB",
+            device=self.name,
+            phase="connecting",
+            remedy="start an adb server (`adb start-server`), which carries several commands over "
+            "one cable, or use adb-tcp:HOST:PORT",
+        )
+
+    def _take_idle(self) -> DeviceConnection | None:
         with self._lock:
             while self._idle:
                 connection = self._idle.pop()
@@ -168,74 +220,3 @@ class AdbTarget(Target):
                     return connection
                 connection.close()
         return None
-
-
-def open_tcp_target(host: str, port: int, *, timeouts: AdbTimeouts) -> AdbTarget:
-    """A device whose daemon listens on TCP (`adb tcpip 5555`, an emulator, a fake phone).
-
-    Raises:
-        UnauthorizedError, DeviceGoneError, DeviceTimeoutError, DeviceProtocolError
-    """
-    name = f"adb-tcp:[{host}]:{port}" if ":" in host else f"adb-tcp:{host}:{port}"
-    keys = load_keys()
-    meter = SocketMeter()
-
-    def connect() -> AdbConnection:
-        transport = WholeTcpTransport(host, port, meter)
-        connection = AdbConnection(transport, device=name, timeouts=timeouts)
-        return _connected(connection, keys)
-
-    return AdbTarget(name, connect, meter=meter)
-
-
-def open_usb_target(serial: str, *, timeouts: AdbTimeouts) -> AdbTarget:
-    """A device on USB that no adb server holds.
-
-    Raises:
-        DeviceBusyError: an adb server, or another program, has claimed it.
-        DeviceGoneError: no such device is plugged in.
-        UnsupportedDeviceError: this machine has no libusb.
-        UnauthorizedError, DeviceTimeoutError, DeviceProtocolError
-    """
-    name = f"adb:{serial}"
-    try:
-        import usb1
-        from adb_shell.exceptions import UsbDeviceNotFoundError
-
-        from android_harness.adb.usb_transport import ZeroTerminatedUsbTransport
-    except (ImportError, OSError) as error:
-        raise UnsupportedDeviceError(
-            f"USB is not available on this machine: {error}",
-            device=name,
-            remedy="install libusb 1.0, or use --target adb-tcp:HOST:PORT",
-        ) from error
-    keys = load_keys()
-
-    def connect() -> AdbConnection:
-        try:
-            transport = ZeroTerminatedUsbTransport.find_adb(serial=serial)
-            connection = AdbConnection(transport, device=name, timeouts=timeouts)
-            return _connected(connection, keys)
-        except UsbDeviceNotFoundError as error:
-            raise DeviceGoneError("no such device on USB", device=name) from error
-        except usb1.USBErrorBusy as error:
-            raise DeviceBusyError("another program holds it on USB", device=name) from error
-        except usb1.USBErrorAccess as error:
-            raise DeviceBusyError(
-                "this user may not open it on USB",
-                device=name,
-                remedy="add a udev rule for the device, or use --target adb-tcp:HOST:PORT",
-            ) from error
-        except usb1.USBError as error:
-            raise DeviceGoneError(f"USB failed: {error}", device=name) from error
-
-    return AdbTarget(name, connect, single_connection=True)
-
-
-def _connected(connection: AdbConnection, keys: list[KeySigner]) -> AdbConnection:
-    try:
-        connection.connect(keys)
-    except BaseException:
-        connection.close()
-        raise
-    return connection

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import os
+import selectors
 import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import IO
 
+from android_harness.adb.link import Deadline
 from android_harness.errors import DeviceTimeoutError
 from android_harness.host_folders import cache_root
 from android_harness.interruption import Interruption
-from android_harness.target import NOT_EXECUTABLE, NOT_FOUND, CommandResult, RemoteStat, Target
+from android_harness.target import (
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    CommandResult,
+    RemoteStat,
+    Target,
+    command_error,
+    shortened,
+)
 from android_harness.transfer_errors import transfer_error
 
 _CHUNK_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16
 
 
 class LocalTarget(Target):
@@ -33,40 +46,84 @@ class LocalTarget(Target):
         self.name = "local"
         self.workspace = PurePosixPath((workspace or cache_root() / "local").absolute())
         self._interruption = Interruption()
-        self._running: dict[int, subprocess.Popen[bytes]] = {}  # by the thread that waits for it
+        self._running: dict[subprocess.Popen[bytes], int] = {}  # and the threads that wait for it
 
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
+        process = _started(command, stderr=subprocess.PIPE)
+        if isinstance(process, CommandResult):
+            return process
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            return CommandResult(NOT_FOUND, b"", str(error).encode())
-        except OSError as error:
-            return CommandResult(NOT_EXECUTABLE, b"", str(error).encode())
-        self._running[threading.get_ident()] = process
-        try:
-            self._interruption.check()
-            stdout, stderr = process.communicate(timeout=timeout_s)
-            self._interruption.check()
+            with self._interruptible(process):
+                stdout, stderr = process.communicate(timeout=timeout_s)
         except BaseException as error:
-            _kill_group(process.pid)
+            _kill_group(process)
             process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
-                raise DeviceTimeoutError(
-                    f"still running after {timeout_s:g} s; killed",
-                    device=self.name,
-                    command=shlex.join(command),
-                ) from error
+                raise self._took_too_long(command, timeout_s) from error
             raise
+        return CommandResult(_exit_code(process), stdout, stderr)
+
+    @contextmanager
+    def stream(
+        self, command: Sequence[str], *, timeout_s: float | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        with tempfile.TemporaryFile() as errors:
+            process = _started(command, stderr=errors)
+            if isinstance(process, CommandResult):
+                raise command_error(process, command, device=self.name)
+            try:
+                with self._interruptible(process):
+                    yield self._pieces(process, command, errors, timeout_s)
+            finally:
+                if process.returncode is None:
+                    _kill_group(process)
+                    process.communicate()
+
+    @contextmanager
+    def _interruptible(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Whoever waits for the process can be interrupted."""
+        self._running[process] = threading.get_ident()
+        try:
+            self._interruption.check()
+            yield
         finally:
-            del self._running[threading.get_ident()]
-        code = process.returncode
-        return CommandResult(code if code >= 0 else 128 - code, stdout, stderr)
+            del self._running[process]
+            self._interruption.check()  # it is why the process ended
+
+    def _pieces(
+        self,
+        process: subprocess.Popen[bytes],
+        command: Sequence[str],
+        errors: IO[bytes],
+        timeout_s: float | None,
+    ) -> Iterator[bytes]:
+        by = Deadline(timeout_s)
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while True:
+                if not selector.select(by.transport_timeout_s):
+                    raise self._took_too_long(command, timeout_s)
+                piece = os.read(process.stdout.fileno(), _PIECE_BYTES)
+                if not piece:
+                    break
+                yield piece
+        try:
+            process.wait(by.transport_timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise self._took_too_long(command, timeout_s) from error
+        errors.seek(0)
+        result = CommandResult(_exit_code(process), b"", errors.read())
+        if result.exit_code != 0:
+            raise command_error(result, command, device=self.name)
+
+    def _took_too_long(self, command: Sequence[str], timeout_s: float | None) -> DeviceTimeoutError:
+        return DeviceTimeoutError(
+            f"still running after {timeout_s} s; killed",
+            device=self.name,
+            command=shortened(shlex.join(command)),
+            phase="running",
+        )
 
     def push(
         self,
@@ -111,8 +168,9 @@ class LocalTarget(Target):
 
     def interrupt(self, thread: int) -> None:
         self._interruption.ask(thread)
-        if (process := self._running.get(thread)) is not None:
-            _kill_group(process.pid)
+        for process, waiting in list(self._running.items()):
+            if waiting == thread:
+                _kill_group(process)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -141,6 +199,29 @@ class LocalTarget(Target):
             raise transfer_error(str(error), device=self.name, file=blamed) from error
 
 
-def _kill_group(leader: int) -> None:
+def _started(
+    command: Sequence[str], *, stderr: int | IO[bytes]
+) -> subprocess.Popen[bytes] | CommandResult:
+    """The process in a group of its own; the result of one that could not be started."""
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        return CommandResult(NOT_FOUND, b"", str(error).encode())
+    except OSError as error:
+        return CommandResult(NOT_EXECUTABLE, b"", str(error).encode())
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    code: int = process.returncode
+    return code if code >= 0 else 128 - code
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):  # it ended by itself in the meantime
-        os.killpg(leader, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)

@@ -28,6 +28,9 @@ def private_home(home_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps the user's keys and cache out of the tests, and the tests out of them."""
     monkeypatch.setenv("HOME", str(home_folder))
     monkeypatch.setenv("FWDLLM_CACHE", str(home_folder / "cache"))
+    # An adb server of this machine, with devices of its own, is not asked.
+    monkeypatch.setenv("ADB_SERVER_SOCKET", "localfilesystem:/nonexistent/adb")
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
 
 
 @pytest.fixture

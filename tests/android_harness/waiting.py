@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from android_harness.adb.connection import AdbTimeouts
+from android_harness.adb.link import AdbTimeouts
 
 # Long enough for a loaded machine to answer, short enough for a silent phone to fail quickly.
 PATIENT = AdbTimeouts(connect_s=10, authorize_s=10, reply_s=10)

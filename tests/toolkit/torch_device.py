@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -48,6 +49,11 @@ class MemoryTarget(Target):
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
         raise NotImplementedError
 
+    def stream(
+        self, command: Sequence[str], *, timeout_s: float | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        raise NotImplementedError
+
     def push(
         self,
         local: Path,
@@ -73,6 +79,9 @@ class MemoryTarget(Target):
 
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         local.write_bytes(self.files[str(remote)])
+
+    def interrupt(self, thread: int) -> None:
+        raise NotImplementedError
 
     def close(self) -> None:
         pass

@@ -17,7 +17,8 @@ from android_harness.adb.keys import load_keys
 from android_harness.adb.tcp_transport import WholeTcpTransport
 from android_harness.errors import DeviceGoneError, NoSpaceError, ServiceRefusedError
 from android_harness.fake_phone import FakePhone, Faults
-from android_harness.targets.adb_target import AdbTarget, open_tcp_target
+from android_harness.targets.adb_target import AdbTarget
+from android_harness.targets.reach import open_tcp_target
 from tests.android_harness.waiting import PATIENT
 
 pytestmark = pytest.mark.usefixtures("private_home")

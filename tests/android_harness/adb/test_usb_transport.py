@@ -13,7 +13,7 @@ try:
 except (ImportError, OSError) as error:
     pytest.skip(f"no libusb: {error}", allow_module_level=True)
 
-from android_harness.errors import DeviceBusyError
+from android_harness.errors import DeviceBusyError, DeviceError, DeviceForbiddenError
 from android_harness.targets.open_target import open_target
 
 pytestmark = pytest.mark.usefixtures("private_home")
@@ -94,11 +94,14 @@ def test_a_silent_device_is_a_timeout() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "remedy"),
-    [(usb1.USBErrorBusy(), "adb kill-server"), (usb1.USBErrorAccess(), "udev")],
+    ("refusal", "kind", "remedy"),
+    [
+        (usb1.USBErrorBusy(), DeviceBusyError, "adb kill-server"),
+        (usb1.USBErrorAccess(), DeviceForbiddenError, "udev"),
+    ],
 )
 def test_a_device_that_cannot_be_claimed_names_the_way_out(
-    monkeypatch: pytest.MonkeyPatch, refusal: Exception, remedy: str
+    monkeypatch: pytest.MonkeyPatch, refusal: Exception, kind: type[DeviceError], remedy: str
 ) -> None:
     interface = Interface(refusal)
     monkeypatch.setattr(
@@ -106,5 +109,5 @@ def test_a_device_that_cannot_be_claimed_names_the_way_out(
         "find_adb",
         lambda serial: ZeroTerminatedUsbTransport(interface, interface),
     )
-    with pytest.raises(DeviceBusyError, match=remedy):
+    with pytest.raises(kind, match=remedy):
         open_target("adb:SERIAL")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
 from android_harness.errors import DeviceGoneError
@@ -49,6 +50,11 @@ class MemoryDevice(Target):
 
     def close(self) -> None:
         self.closed = True
+
+    def stream(
+        self, command: Sequence[str], *, timeout_s: float | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        raise NotImplementedError
 
     def push(
         self,

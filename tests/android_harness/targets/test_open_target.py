@@ -18,7 +18,6 @@ pytestmark = pytest.mark.usefixtures("private_home")
         "phone",
         "local:1",
         "adb",
-        "adb:",
         "adb-tcp:",
         "adb-tcp:host",
         "adb-tcp:host:",
