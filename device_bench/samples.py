@@ -177,6 +177,12 @@ def read_measurements(path: Path) -> list[Measurement]:
     return measurements
 
 
+def jobs_measured(folder: Path) -> int:
+    """How many jobs of its sweep a SAMPLES folder holds; 0 where there is none."""
+    path = folder / SAMPLES_NAME
+    return len(_whole_lines(path.read_bytes())) if path.exists() else 0
+
+
 def drop_torn_line(path: Path) -> None:
     """Cuts the line that a crash left unfinished, so that appending starts on a new line."""
     if path.exists():

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from android_harness.job import Estimator
-from toolkit.cli.console import OnProgress, err, out, print_json, progress_bars
+from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import (
     DeviceOption,
+    EachTargetOption,
     JsonOption,
-    TargetsOption,
+    PatienceOption,
     TimeoutOption,
     integers,
     names,
 )
 
+if TYPE_CHECKING:
+    from android_harness.fleet.task_queue import Report
+    from android_harness.target import Target
+    from device_bench.plan import Arm
+    from exporters.manifest import Bundle
+    from toolkit.cli.fleet import Outcome
+
 
 def bench(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
-    target: TargetsOption,
+    target: EachTargetOption,
     out_folder: Annotated[
         Path,
         typer.Option("--out", help="The samples folder; one inside it per device if several."),
@@ -54,15 +65,18 @@ def bench(
         typer.Option("--profile-ops", help="Also time the operators of ExecuTorch's programs."),
     ] = False,
     timeout: TimeoutOption = 3600.0,
+    patience: PatienceOption = 10.0,
     json: JsonOption = False,
 ) -> None:
-    """Time a sweep on each device; run it again to continue an interrupted one."""
-    from device_bench.fit_profile import fit_profile
+    """Time a sweep on all devices at once; run it again to continue an interrupted one.
+
+    Devices that share a processor, such as local and fake phones, take turns.
+    """
+    from android_harness.targets.discover import ALL, expand_targets
     from device_bench.program_sizes import padded_arms
-    from device_bench.sweep import arms_of, run_sweep
+    from device_bench.sweep import arms_of
     from exporters.manifest import Bundle
-    from toolkit.cli.fleet import folder_of, installed
-    from toolkit.cli.profile import estimator_tables
+    from toolkit.cli.fleet import folder_of, on_each_device, raise_failures
 
     batches, lengths, at_once = integers(batch), integers(tokens), integers(directions)
     estimators = get_args(Estimator) if estimator == "all" else names(estimator)
@@ -74,38 +88,101 @@ def bench(
 
     for arm in padded_arms(arms, loaded.manifest.programs):
         err.print(f"padded, no program is of that size: {arm.label}", highlight=False)
-    # One after the other: two targets on one host would disturb each other's times.
-    measured = []
-    targets = list(dict.fromkeys(target))
-    for spec in targets:
-        folder = out_folder if len(targets) == 1 else out_folder / folder_of(spec)
-        with (
-            progress_bars() as on_progress,
-            installed(spec, loaded, on_progress, device) as runner,
-        ):
-            run_sweep(
-                runner,
-                arms,
-                folder,
-                threads=threads,
-                cpu_mask=cpu_mask,
-                warmup=warmup,
-                repetitions=repetitions,
-                minimum_ms=minimum_ms,
-                blocks=blocks,
-                seed=seed,
-                profile_operators=profile_ops,
-                timeout_s=timeout,
-                on_progress=_sweep_progress(spec, on_progress),
-            )
-        measured.append({"target": spec, "samples": str(folder)})
+    targets = expand_targets(target)
+    alone = len(targets) == 1 and ALL not in target
+    folders = {spec: out_folder if alone else out_folder / folder_of(spec) for spec in targets}
+    settings = {
+        "threads": threads,
+        "cpu_mask": cpu_mask,
+        "warmup": warmup,
+        "repetitions": repetitions,
+        "minimum_ms": minimum_ms,
+        "blocks": blocks,
+        "seed": seed,
+        "profile_operators": profile_ops,
+        "timeout_s": timeout,
+    }
+
+    def measure(spec: str, reached: Target, report: Report) -> Path:
+        measure_device(reached, report, loaded, device, arms, folders[spec], settings)
+        return folders[spec]
+
+    outcomes = on_each_device(targets, measure, patience_minutes=patience, measuring=True)
     if json:
-        print_json(measured)
-        return
-    for row in measured:
-        out.print(f"samples of {row['target']}: {row['samples']}", highlight=False, soft_wrap=True)
-        for table in estimator_tables(fit_profile(Path(row["samples"]), now=datetime.now(UTC))):
-            out.print(table)
+        print_json([_row(each, folders[each.spec]) for each in outcomes])
+    else:
+        for each in outcomes:
+            if each.result is not None:
+                _print_profile(each.spec, each.result)
+        if not alone:
+            out.print(_summary([_row(each, folders[each.spec]) for each in outcomes]))
+    raise_failures(outcomes)
+
+
+def measure_device(
+    target: Target,
+    report: Report,
+    bundle: Bundle,
+    device: str | None,
+    arms: Sequence[Arm],
+    folder: Path,
+    settings: dict[str, Any],
+) -> None:
+    """Installs the runner on one device and measures what its samples folder still lacks.
+
+    Args:
+        settings: those of `run_sweep`.
+    """
+    from device_bench.sweep import run_sweep
+    from toolkit.cli.fleet import install_and_report
+    from toolkit.cli.fleet_display import JOBS
+
+    runner = install_and_report(target, bundle, report, device)
+    with ExitStack():  # what holds on the device, and what is recorded there, while it is measured
+        run_sweep(
+            runner,
+            arms,
+            folder,
+            on_progress=lambda arm, done, total: report(JOBS, done, total, arm),
+            **settings,
+        )
+
+
+def _print_profile(spec: str, samples: Path) -> None:
+    from device_bench.fit_profile import fit_profile
+    from toolkit.cli.profile import estimator_tables
+
+    out.print(f"samples of {spec}: {samples}", highlight=False, soft_wrap=True)
+    for table in estimator_tables(fit_profile(samples, now=datetime.now(UTC))):
+        out.print(table)
+
+
+def _row(outcome: Outcome[Path], folder: Path) -> dict[str, Any]:
+    """What came of a device, as JSON shows it."""
+    from device_bench.samples import jobs_measured
+    from exporters.errors import FwdllmError
+    from toolkit.cli.fleet_display import message_of
+
+    error = outcome.error
+    return {
+        "target": outcome.spec,
+        "samples": str(folder),
+        "finished": error is None,
+        "jobs": jobs_measured(folder),
+        "error": None if error is None else message_of(error),
+        "remedy": error.remedy if isinstance(error, FwdllmError) else None,
+    }
+
+
+def _summary(rows: list[dict[str, Any]]) -> Table:
+    table = Table()
+    for heading in ("device", "samples", "failure", "remedy"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("jobs", justify="right")
+    for row in rows:
+        shown = (row[name] or "" for name in ("target", "samples", "error", "remedy"))
+        table.add_row(*map(escape, shown), str(row["jobs"]))
+    return table
 
 
 def _moving(text: str, model_layers: int) -> tuple[int, int] | None:
@@ -117,7 +194,3 @@ def _moving(text: str, model_layers: int) -> tuple[int, int] | None:
     from exporters.lora.request import layer_range
 
     return None if text == "all" else layer_range(text, model_layers)
-
-
-def _sweep_progress(spec: str, on_progress: OnProgress) -> Callable[[str, int, int], None]:
-    return lambda arm, done, total: on_progress(f"{spec} sweep", done, total)
