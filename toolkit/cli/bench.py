@@ -108,14 +108,15 @@ def bench(
         return folders[spec]
 
     outcomes = on_each_device(targets, measure, patience_minutes=patience, measuring=True)
+    rows = [_row(each, folders[each.spec], len(arms) * blocks) for each in outcomes]
     if json:
-        print_json([_row(each, folders[each.spec]) for each in outcomes])
+        print_json(rows)
     else:
         for each in outcomes:
             if each.result is not None:
                 _print_profile(each.spec, each.result)
         if not alone:
-            out.print(_summary([_row(each, folders[each.spec]) for each in outcomes]))
+            out.print(_summary(rows))
     raise_failures(outcomes)
 
 
@@ -157,7 +158,7 @@ def _print_profile(spec: str, samples: Path) -> None:
         out.print(table)
 
 
-def _row(outcome: Outcome[Path], folder: Path) -> dict[str, Any]:
+def _row(outcome: Outcome[Path], folder: Path, jobs: int) -> dict[str, Any]:
     """What came of a device, as JSON shows it."""
     from device_bench.samples import jobs_measured
     from exporters.errors import FwdllmError
@@ -169,19 +170,20 @@ def _row(outcome: Outcome[Path], folder: Path) -> dict[str, Any]:
         "samples": str(folder),
         "finished": error is None,
         "jobs": jobs_measured(folder),
-        "error": None if error is None else message_of(error),
+        "jobs_in_all": jobs,
+        "error": None if error is None else message_of(error, outcome.spec),
         "remedy": error.remedy if isinstance(error, FwdllmError) else None,
     }
 
 
 def _summary(rows: list[dict[str, Any]]) -> Table:
     table = Table()
-    for heading in ("device", "samples", "failure", "remedy"):
+    for heading in ("device", "jobs", "samples", "failure, and its remedy"):
         table.add_column(heading, overflow="fold")
-    table.add_column("jobs", justify="right")
     for row in rows:
-        shown = (row[name] or "" for name in ("target", "samples", "error", "remedy"))
-        table.add_row(*map(escape, shown), str(row["jobs"]))
+        failure = " – ".join(row[part] for part in ("error", "remedy") if row[part])
+        jobs = f"{row['jobs']}/{row['jobs_in_all']}"
+        table.add_row(escape(row["target"]), jobs, escape(row["samples"]), escape(failure))
     return table
 
 

@@ -68,28 +68,32 @@ class FleetDisplay:
         row = self._rows[event.device]
         match event:
             case DeviceReady():
-                row.state, said = "ready", "answers"
+                row.state, said = "waiting", "answers"
             case DeviceLost(error=error):
-                row.state, row.last_error = "lost", message_of(error)
+                row.state, row.last_error = "lost", message_of(error, event.device)
                 said = f"lost, is looked for: {row.last_error}"
             case DeviceBack(lost_s=lost_s):
-                row.state, said = "ready", f"is back after {lost_s:.0f} s"
+                row.state, said = "waiting", f"is back after {lost_s:.0f} s"
             case DeviceSetAside(error=error):
-                row.state, row.now, row.last_error = "set aside", "", message_of(error)
+                row.state, row.now, row.last_error = (
+                    "set aside",
+                    "",
+                    message_of(error, event.device),
+                )
                 said = f"set aside: {row.last_error}"
             case TaskStarted():
                 row.state, said = "working", "begins"
             case TaskProgress():
                 return self._progressed(row, event)
             case TaskFailed(error=error):
-                row.state, row.last_error = "failed, again", message_of(error)
+                row.state, row.last_error = "failed, again", message_of(error, event.device)
                 said = f"failed, is tried again: {row.last_error}"
             case TaskDone():
                 row.state, row.now, said = "done", "", "done"
             case TaskUndone(error=error):
                 if row.state == "set aside":
                     return None
-                row.state, row.now, row.last_error = "failed", "", message_of(error)
+                row.state, row.now, row.last_error = "failed", "", message_of(error, event.device)
                 said = f"failed: {row.last_error}"
         return f"{event.device}: {said}"
 
@@ -121,7 +125,7 @@ class FleetDisplay:
         stepped = event.stage == JOBS and event.done != row.done
         row.stage, row.done, row.total, row.now = event.stage, event.done, event.total, event.detail
         if event.stage == JOBS:
-            news, said = new_stage or stepped, f"{row.progress} jobs, now {event.detail}"
+            news, said = new_stage or stepped, f"{row.progress} jobs: {event.detail}"
         else:
             news, said = new_stage and event.done < event.total, event.detail
         return f"{event.device}: {said}" if news else None
@@ -143,9 +147,11 @@ def fleet_display(devices: Sequence[str]) -> Iterator[Callable[[FleetEvent], Non
         yield lambda event: (display(event), None)[1]
 
 
-def message_of(error: BaseException) -> str:
-    """What happened, without file and remedy."""
-    return error.message if isinstance(error, FwdllmError) else repr(error)
+def message_of(error: BaseException, device: str) -> str:
+    """What happened on the device, without its name, file and remedy."""
+    if not isinstance(error, FwdllmError):
+        return repr(error)
+    return error.message.removeprefix(f"{device}: ")
 
 
 def _duration(seconds: float) -> str:
