@@ -55,41 +55,35 @@ def run_tasks(
     def stop() -> None:
         stopped.set()
         queue.stop()
-        for worker, thread in threads.items():
-            if thread.ident is not None and thread is not threading.current_thread():
-                worker.interrupt(thread.ident)
+        for worker in workers:
+            worker.interrupt()
 
-    def serve(worker: DeviceWorker) -> None:
-        try:
-            worker.serve()
-        except BaseException as error:  # of `on_event`, or our own
-            if not stopped.is_set():
-                crashes.append(error)
-                stop()
+    def crashed(error: BaseException) -> None:
+        crashes.append(error)
+        stop()
 
-    threads = {}
-    for device in devices:
-        worker = DeviceWorker(
+    workers = [
+        DeviceWorker(
             device,
             queue,
             open_device=open_device,
             patience=patience,
             emit=emit,
             stopped=stopped,
+            crashed=crashed,
         )
-        threads[worker] = threading.Thread(
-            target=serve, args=(worker,), name=f"fleet {device}", daemon=True
-        )
+        for device in devices
+    ]
     try:
-        for thread in threads.values():
-            thread.start()
-        for thread in threads.values():
-            thread.join()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.wait()
     except BaseException:
         stop()
         end = time.monotonic() + _STOP_S
-        for thread in threads.values():
-            thread.join(max(0.0, end - time.monotonic()))
+        for worker in workers:
+            worker.wait(max(0.0, end - time.monotonic()))
         raise
     if crashes:
         raise crashes[0]

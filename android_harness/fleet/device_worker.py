@@ -46,12 +46,13 @@ class Patience:
 
 
 class DeviceWorker:
-    """Serves one device in the thread that calls `serve`.
+    """Serves one device in a thread of its own.
 
     Args:
         device: its name, from which `open_device` makes a target.
         emit: is told what happens.
         stopped: set when the fleet is interrupted.
+        crashed: is told of an error that no task raised: of `emit`, or of this code.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class DeviceWorker:
         patience: Patience,
         emit: Callable[[FleetEvent], None],
         stopped: threading.Event,
+        crashed: Callable[[BaseException], None],
     ) -> None:
         self.device = device
         self._queue = queue
@@ -70,12 +72,38 @@ class DeviceWorker:
         self._patience = patience
         self._emit = emit
         self._stopped = stopped
+        self._crashed = crashed
         self._target: Target | None = None
         self._identity: DeviceIdentity | None = None  # once the device has answered
         self._failure: BaseException | None = None  # of the last task, if it failed
+        self._thread = threading.Thread(target=self._live, name=f"fleet {device}", daemon=True)
+        # Not `Thread.join`: interrupted once, Python 3.11 takes the thread for ended.
+        self._ended = threading.Event()
 
-    def serve(self) -> None:
+    def start(self) -> None:
         """Takes tasks until there are no more for this device, or it is set aside."""
+        self._thread.start()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Waits until the thread has ended, or for so long."""
+        if self._thread.ident is not None and self._ended.wait(timeout_s):
+            self._thread.join()
+
+    def interrupt(self) -> None:
+        """Ends what the device does for its task, as Ctrl-C would."""
+        if self._target is not None and self._thread.ident is not None:
+            self._target.interrupt(self._thread.ident)
+
+    def _live(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            if not self._stopped.is_set():
+                self._crashed(error)
+        finally:
+            self._ended.set()
+
+    def _serve(self) -> None:
         try:
             while (target := self._reached()) is not None:
                 assert self._identity is not None
@@ -86,11 +114,6 @@ class DeviceWorker:
         finally:
             if self._target is not None:
                 self._target.close()
-
-    def interrupt(self, thread: int) -> None:
-        """Ends what the device does for its task, in the given thread, as Ctrl-C would."""
-        if self._target is not None:
-            self._target.interrupt(thread)
 
     def _attempt(self, task: FleetTask, target: Target) -> None:
         def report(stage: str, done: int, total: int, detail: str = "") -> None:
@@ -115,7 +138,8 @@ class DeviceWorker:
     def _reached(self) -> Target | None:
         """The target, once the device answers; None when it is set aside or the fleet stops."""
         if self._failure is not None and self._queue.is_struck_out(self.device):
-            return self._set_aside(self._failure)
+            self._set_aside(self._failure)
+            return None
         if self._failure is None and self._identity is not None:
             return self._target
         begin, looks, pause_s = time.monotonic(), 0, self._patience.first_pause_s
@@ -134,7 +158,8 @@ class DeviceWorker:
                 else:  # it may be a wrong name, or asleep: better said at once
                     late = looks >= self._patience.tries or blame_for(error) == "pairing"
                 if late or blame_for(error) == "task":
-                    return self._set_aside(error)
+                    self._set_aside(error)
+                    return None
                 self._stopped.wait(pause_s)
                 pause_s = min(2 * pause_s, self._patience.longest_pause_s)
             else:

@@ -73,13 +73,13 @@ def on_each_device(
 def raise_failures(outcomes: Sequence[Outcome[T]]) -> None:
     """Prints all failures but the last, and raises that; a programming error is raised at once."""
     failures = {str(each.error): each.error for each in outcomes if each.error is not None}
-    *others, last = failures.values() or [None]
-    for error in others:
+    errors = list(failures.values())
+    for error in errors[:-1]:
         if not isinstance(error, FwdllmError):
             raise error
         print_error(error)
-    if last is not None:
-        raise last
+    if errors:
+        raise errors[-1]
 
 
 def install_and_report(

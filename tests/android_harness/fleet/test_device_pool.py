@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -409,33 +410,33 @@ def test_a_display_that_fails_ends_the_run_with_its_error() -> None:
         )
 
 
-def test_ctrl_c_interrupts_every_device_and_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_interrupts_every_device_and_waits_for_its_clean_up() -> None:
     """One works, one waits for a task, one is lost for ever."""
     devices = [MemoryDevice(name) for name in ("works", "waits", "lost")]
     fleet = Fleet(*devices)
     working = threading.Event()
+    cleaned_up = []
 
     def work(target: Target, report: Report) -> None:
         working.set()
         fleet.devices[target.name].interrupted.wait()
+        time.sleep(0.2)
+        cleaned_up.append(target.name)
         raise DeviceError("the link was broken on purpose", device=target.name)
 
     def lose(target: Target, report: Report) -> None:
         fleet.devices["lost"].lost_looks = 1 << 30
         raise gone(target)
 
-    join = threading.Thread.join
+    def press_ctrl_c() -> None:
+        assert working.wait(10)
+        while not fleet.of(DeviceLost):
+            time.sleep(0.001)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    def interrupted_join(thread: threading.Thread, timeout: float | None = None) -> None:
-        if timeout is None:
-            assert working.wait(10)
-            while not fleet.of(DeviceLost):
-                time.sleep(0.001)
-            raise KeyboardInterrupt
-        join(thread, timeout)
-
-    monkeypatch.setattr(threading.Thread, "join", interrupted_join)
     threads = threading.active_count()
+    finger = threading.Thread(target=press_ctrl_c)
+    finger.start()
     with pytest.raises(KeyboardInterrupt):
         fleet.run(
             FleetTask("works", work, device="works"),
@@ -443,7 +444,9 @@ def test_ctrl_c_interrupts_every_device_and_ends_soon(monkeypatch: pytest.Monkey
             FleetTask("lost", lose, device="lost"),
             patience=Patience(lost_s=600, first_pause_s=60, longest_pause_s=60),
         )
+    finger.join()
 
+    assert set(cleaned_up) == {event.device for event in fleet.of(TaskStarted)} - {"lost"}
     assert threading.active_count() == threads
     assert not fleet.of(TaskDone) and not fleet.of(TaskUndone)
     assert all(device.closed for device in devices)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +34,7 @@ from device_bench.samples import read_measurements
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle
+from tests.android_harness.waiting import ends_soon
 from tests.exporters.models import random_llama
 from toolkit.cli.app import app
 from toolkit.cli.fleet_display import JOBS, FleetDisplay
@@ -127,6 +131,26 @@ def test_a_push_reaches_all_that_are_there(bundle: Bundle, phones: list[FakePhon
     assert result.exit_code == 1
     assert [row["target"] for row in json.loads(result.stdout)] == targets
     assert all(phone.traffic.pushed_bytes > 0 for phone in phones)
+
+
+@pytest.mark.usefixtures("runner_binary")
+def test_ctrl_c_stops_the_runs_on_the_phones(bundle: Bundle, phones: list[FakePhone]) -> None:
+    """Two pushes and a repetition of a minute are under way, or soon would be."""
+    targets = [word for phone in phones for word in ("--target", phone.target)]
+    options = [*targets, "--out", str(bundle.folder / "samples"), *SWEEP, "--minimum-ms", "60000"]
+    command = [sys.executable, "-c", "from toolkit.cli.app import main; main()", "bench"]
+    run = subprocess.Popen([*command, str(bundle.folder), *options], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not any(phone.running_processes() for phone in phones) and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(1)
+
+    run.send_signal(signal.SIGINT)
+
+    assert run.wait(30) != 0
+    assert all(ends_soon(process) for phone in phones for process in phone.running_processes())
+    runs = [phone.root.resolve("/data/local/tmp/fwdllm/runs") for phone in phones]
+    assert not [left for folder in runs if folder.exists() for left in folder.iterdir()]
 
 
 def test_the_display_says_where_each_device_is() -> None:
