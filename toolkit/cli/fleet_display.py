@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import shorten
 
 from rich.live import Live
 from rich.markup import escape
@@ -27,6 +28,8 @@ from exporters.errors import FwdllmError
 from toolkit.cli.console import err
 
 JOBS = "jobs"  # the stage whose steps are counted and timed; other stages show how full they are
+
+_LONGEST_MESSAGE = 200
 
 
 @dataclass
@@ -63,7 +66,7 @@ class FleetDisplay:
         self._rows = {device: _Row() for device in devices}
 
     def __call__(self, event: FleetEvent) -> str | None:
-        """Takes the event in; the line that tells of it, or None for small progress."""
+        """Takes the event in; the line that tells of it, where it is worth one."""
         assert event.device is not None  # each task here is for one device
         row = self._rows[event.device]
         match event:
@@ -82,7 +85,8 @@ class FleetDisplay:
                 )
                 said = f"set aside: {row.last_error}"
             case TaskStarted():
-                row.state, said = "working", "begins"
+                row.state = "working"
+                return None
             case TaskProgress():
                 return self._progressed(row, event)
             case TaskFailed(error=error):
@@ -148,10 +152,10 @@ def fleet_display(devices: Sequence[str]) -> Iterator[Callable[[FleetEvent], Non
 
 
 def message_of(error: BaseException, device: str) -> str:
-    """What happened on the device, without its name, file and remedy."""
+    """What happened on the device in one line, without its name, file and remedy."""
     if not isinstance(error, FwdllmError):
         return repr(error)
-    return error.message.removeprefix(f"{device}: ")
+    return shorten(error.message.removeprefix(f"{device}: "), _LONGEST_MESSAGE, placeholder=" …")
 
 
 def _duration(seconds: float) -> str:
