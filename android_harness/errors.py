@@ -184,6 +184,38 @@ class PushVerificationError(TransferError):
     default_remedy = "push again; if it repeats, suspect the cable or the device's storage"
 
 
+# Settings that a run changes on the device.
+
+
+class SettingsHeldError(DeviceError):
+    """Another run holds the device's settings."""
+
+    default_remedy = "wait for that run to end, or stop it; it restores what it changed"
+
+
+class SettingsJournalError(FwdllmError):
+    """The file that tells a device's settings from before a run cannot be read."""
+
+    def __init__(self, message: str, *, file: Path) -> None:
+        super().__init__(
+            message,
+            remedy="set what it tells as `before` by hand on the device, then remove the file",
+            file=file,
+        )
+
+
+class OtherDeviceError(DeviceError):
+    """The target leads to another device than the one whose settings are to be restored."""
+
+    default_remedy = "connect that device and run `fwdllm restore --target` with where it is now"
+
+
+class SettingsNotRestoredError(DeviceError):
+    """A run is over and some of what it changed on the device is still changed."""
+
+    default_remedy = "connect the device and run `fwdllm restore`"
+
+
 # Programs on the device.
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from device_bench.cost_model import CostFit, fit_cost_model
+from device_bench.energy import ArmEnergy, arm_energies
 from device_bench.errors import SamplesError
 from device_bench.plan import Arm
 from device_bench.profile import ArmSummary, BackendProfile, Comparison, Interval, Profile
@@ -73,7 +74,14 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
         target=sweep.target,
         device=sweep.device,
         backends=tuple(
-            _backend_profile(sweep, name, by_backend[name], slopes, now)
+            _backend_profile(
+                sweep,
+                name,
+                by_backend[name],
+                slopes,
+                arm_energies(samples_folder, by_backend[name]),
+                now,
+            )
             for name in sorted(by_backend)
         ),
         bundle_sha256=sweep.bundle_sha256,
@@ -88,13 +96,14 @@ def _backend_profile(
     backend: str,
     measurements: Sequence[Measurement],
     slopes: SlopeComparison | None,
+    energies: Mapping[Arm, ArmEnergy],
     now: datetime,
 ) -> BackendProfile:
     by_arm: dict[Arm, list[Measurement]] = defaultdict(list)
     for measurement in measurements:
         by_arm[measurement.arm].append(measurement)
     arms = [arm for arm in sweep.plan.arms if arm in by_arm]
-    summaries = tuple(_arm_summary(arm, by_arm[arm]) for arm in arms)
+    summaries = tuple(_arm_summary(arm, by_arm[arm], energies[arm]) for arm in arms)
     cost = _cost(arms, summaries, tangents=False)
     tangent_cost = _cost(arms, summaries, tangents=True)
     fits = [fit for fit in (cost, tangent_cost) if fit is not None]
@@ -139,7 +148,7 @@ def _cost(
     return fit_cost_model([arm for arm, _ in chosen], [seconds for _, seconds in chosen])
 
 
-def _arm_summary(arm: Arm, measurements: Sequence[Measurement]) -> ArmSummary:
+def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnergy) -> ArmSummary:
     seconds = [value for measurement in measurements for value in measurement.steady_seconds]
     summary = summarise(seconds)
     return ArmSummary(
@@ -155,4 +164,5 @@ def _arm_summary(arm: Arm, measurements: Sequence[Measurement]) -> ArmSummary:
         peak_memory_bytes=max(measurement.vm_hwm_bytes for measurement in measurements),
         provenance="measured",
         layers=arm.layers,
+        joules_per_probe=energy.joules_per_probe,
     )

@@ -102,7 +102,8 @@ class ArmSummary(Part):
     provenance: Provenance
     # The inclusive range of layers whose LoRA moved; None: all adapted layers.
     layers: tuple[NonNegativeInt, NonNegativeInt] | None = None
-    joules_per_probe: Interval | None = None  # None: the device cannot tell
+    # Above what an idle device takes (`energy.py`); None: not measured, or not beyond doubt.
+    joules_per_probe: Interval | None = None
 
 
 class BackendProfile(Part):

@@ -8,7 +8,9 @@ A SAMPLES folder holds
 * `samples.parquet`: the same as a table with a row per sample (`samples_table`);
 * `slopes.json` and `slope-examples.jsonl`: slopes beside exact ones (`slopes.py`), where the
   bundle has exact ones;
-* `operators.parquet`: how long each operator took (`operators.py`), where that was asked for.
+* `operators.parquet`: how long each operator took (`operators.py`), where that was asked for;
+* `telemetry.jsonl`, `telemetry.parquet`: what the device's sensors said meanwhile, on the clock of
+  `start_ns` (`android_harness/telemetry/records.py`), where that was recorded.
 """
 
 from __future__ import annotations

@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, TypeVar
 
+from pydantic import Field
+
+from android_harness.facts import script
+from android_harness.facts.accelerators_seen import AcceleratorSign, find_accelerators
+from android_harness.facts.chips import find_soc, layout_of
+from android_harness.facts.cores_to_use import fastest_cores, fastest_cores_mask
+from android_harness.facts.cpu import CpuCluster, find_clusters, present_cores
+from android_harness.facts.cpuinfo import CpuInfo, parse_cpuinfo
+from android_harness.facts.meminfo import memory_bytes
+from android_harness.facts.properties import abis, first_known, is_emulator, parse_properties
 from android_harness.target import Target
 from exporters.contract import Part
 
-_MARK = "@@fwdllm "
-_FILES = {
-    "cpuinfo": "/proc/cpuinfo",
-    "meminfo": "/proc/meminfo",
-    "possible": "/sys/devices/system/cpu/possible",
-    "os-release": "/etc/os-release",
-    "vendor": "/sys/class/dmi/id/sys_vendor",
-    "product": "/sys/class/dmi/id/product_name",
-    "devicetree": "/proc/device-tree/model",
-}
-# A device may name the root of its /proc and /sys in $FWDLLM_SYSTEM_ROOT, as the fake phone does
-# when it serves a recorded one.
-_SCRIPT = (
-    "".join(
-        f'echo "{_MARK}{name}"; cat "$FWDLLM_SYSTEM_ROOT{path}" 2>/dev/null; echo\n'
-        for name, path in _FILES.items()
-    )
-    + "".join(
-        f'echo "{_MARK}{name}"; {command} 2>/dev/null; echo\n'
-        for name, command in {
-            "getprop": "getprop",
-            "machine": "uname -m",
-            "kernel": "uname -sr",
-            "pagesize": "getconf PAGE_SIZE",
-            # GNU's nproc would otherwise tell what OpenMP was limited to.
-            "nproc": "(unset OMP_NUM_THREADS OMP_THREAD_LIMIT; nproc)",
-        }.items()
-    )
-    + "exit 0"
-)
+Value = TypeVar("Value")
+
 _ABI_OF_MACHINE = {
     "x86_64": "x86_64",
     "aarch64": "arm64-v8a",
@@ -46,15 +29,17 @@ _ABI_OF_MACHINE = {
     "i686": "x86",
     "i386": "x86",
 }
-_PROPERTY = re.compile(r"^\[([^\]]+)\]: \[(.*?)\]$", re.MULTILINE | re.DOTALL)
 
 
 class DeviceFacts(Part):
-    """Facts about a device; None (or an empty tuple) where the device does not tell."""
+    """Facts about a device; None (or an empty tuple) where the device does not tell.
+
+    What came later has a default, so that older profiles can be read.
+    """
 
     manufacturer: str | None
     model: str | None
-    soc: str | None
+    soc: str | None  # maker and name of the chip
     os: Literal["android", "linux"]
     os_release: str | None  # "14" of Android 14, or the Linux distribution's own name
     android_sdk: int | None
@@ -67,6 +52,12 @@ class DeviceFacts(Part):
     cpu_features: tuple[str, ...]  # of the first core, as in /proc/cpuinfo
     memory_total_bytes: int | None
     page_size_bytes: int | None
+    build_type: str | None = None  # user, userdebug or eng
+    emulator: bool | None = None
+    clusters: tuple[CpuCluster, ...] = ()  # slowest first
+    common_features: tuple[str, ...] = ()  # what all listed cores have: safe to compile for
+    accelerators: tuple[AcceleratorSign, ...] = ()  # signs of a GPU or NPU, not proof of one
+    sources: dict[str, str] = Field(default_factory=dict)  # where each field is from, by its name
 
     @property
     def summary(self) -> str:
@@ -82,6 +73,16 @@ class DeviceFacts(Part):
         )
         return ", ".join(part for part in parts if part)
 
+    @property
+    def fastest_cores(self) -> tuple[int, ...]:
+        """The cores to start from; see `cores_to_use`. Empty: unknown."""
+        return fastest_cores(self.clusters)
+
+    @property
+    def fastest_cores_mask(self) -> str | None:
+        """The same as a mask for `taskset` and --cpu-mask."""
+        return fastest_cores_mask(self.clusters)
+
 
 def read_device_facts(target: Target) -> DeviceFacts:
     """Asks an Android or Linux device what it is.
@@ -89,52 +90,97 @@ def read_device_facts(target: Target) -> DeviceFacts:
     Raises:
         DeviceError: the device cannot be asked.
     """
-    output = target.check(["sh", "-c", _SCRIPT]).stdout.decode(errors="replace")
+    output = target.check(["sh", "-c", script.FACTS]).stdout.decode(errors="replace")
     return parse_device_facts(output)
 
 
 def parse_device_facts(output: str) -> DeviceFacts:
     """The facts in what the script printed; never fails, whatever that is."""
-    sections = _sections(output)
-    properties = dict(_PROPERTY.findall(sections.get("getprop", "")))
-    cpuinfo = _colon_table(sections.get("cpuinfo", ""))
-    abis = _abis(properties, sections.get("machine", ""))
+    sections = script.sections(output)
+    files = script.small_files(sections.get("files", ""))
+    properties = parse_properties(sections.get("getprop", ""))
+    cpuinfo = parse_cpuinfo(sections.get("cpuinfo", ""))
+    known = _Sourced()
+    soc = known.add(
+        "soc", find_soc(properties, cpuinfo.fields, files.get("/sys/devices/soc0/machine"))
+    )
+    sdk, sdk_source = first_known(properties, ("ro.build.version.sdk",))
+    all_abis = known.add("abis", _abis(properties, sections.get("machine", "")))
     return DeviceFacts(
-        manufacturer=_first(properties.get("ro.product.manufacturer"), sections.get("vendor")),
-        model=_first(
-            properties.get("ro.product.model"), sections.get("product"), sections.get("devicetree")
+        manufacturer=known.add(
+            "manufacturer",
+            first_known(properties, ("ro.product.manufacturer",)),
+            _whole(sections, "vendor", "/sys/class/dmi/id/sys_vendor"),
         ),
-        soc=_soc(properties, cpuinfo),
+        model=known.add(
+            "model",
+            first_known(properties, ("ro.product.model",)),
+            _whole(sections, "product", "/sys/class/dmi/id/product_name"),
+            _whole(sections, "devicetree", "/proc/device-tree/model"),
+        ),
+        soc=soc,
         os="android" if properties else "linux",
-        os_release=_first(
-            properties.get("ro.build.version.release"),
-            _shell_value(sections.get("os-release", ""), "PRETTY_NAME"),
+        os_release=known.add(
+            "os_release",
+            first_known(properties, ("ro.build.version.release",)),
+            (_pretty_name(sections.get("os-release", "")), "/etc/os-release PRETTY_NAME"),
         ),
-        android_sdk=_integer(properties.get("ro.build.version.sdk")),
-        build_fingerprint=_first(properties.get("ro.build.fingerprint")),
-        kernel=_first(sections.get("kernel")),
-        abi=abis[0] if abis else None,
-        abis=abis,
-        cpu_count=_cpu_count(sections, android=bool(properties)),
-        cpu_model=_first(
-            cpuinfo.get("model name"), cpuinfo.get("Hardware"), cpuinfo.get("Processor")
+        android_sdk=known.add("android_sdk", (_integer(sdk), sdk_source)),
+        build_fingerprint=known.add(
+            "build_fingerprint", first_known(properties, ("ro.build.fingerprint",))
         ),
-        cpu_features=tuple((cpuinfo.get("Features") or cpuinfo.get("flags") or "").split()),
-        memory_total_bytes=_memory_total(_colon_table(sections.get("meminfo", ""))),
-        page_size_bytes=_integer(sections.get("pagesize")),
+        kernel=known.add("kernel", _whole(sections, "kernel", "uname -sr")),
+        abi=all_abis[0] if all_abis else None,
+        abis=all_abis or (),
+        cpu_count=known.add("cpu_count", *_cpu_counts(sections, files, cpuinfo, properties)),
+        cpu_model=known.add(
+            "cpu_model",
+            *(
+                (cpuinfo.fields.get(name), f"/proc/cpuinfo {name}")
+                for name in ("model name", "Hardware", "Processor")
+            ),
+        ),
+        cpu_features=known.add("cpu_features", _first_features(cpuinfo)) or (),
+        memory_total_bytes=known.add(
+            "memory_total_bytes",
+            (memory_bytes(sections.get("meminfo", ""), "MemTotal"), "/proc/meminfo MemTotal"),
+        ),
+        page_size_bytes=known.add(
+            "page_size_bytes", (_integer(sections.get("pagesize")), "getconf PAGE_SIZE")
+        ),
+        build_type=known.add("build_type", first_known(properties, ("ro.build.type",))),
+        emulator=known.add("emulator", (is_emulator(properties), "getprop")),
+        clusters=find_clusters(files, cpuinfo, soc=soc, layout=layout_of(soc)),
+        common_features=known.add("common_features", (cpuinfo.features, "/proc/cpuinfo")) or (),
+        accelerators=find_accelerators(
+            paths=sections.get("signs", "").splitlines(),
+            files=files,
+            properties=properties,
+            gles=sections.get("gles", ""),
+            vulkan=sections.get("vulkan", ""),
+            features=sections.get("features", ""),
+        ),
+        sources=known.sources,
     )
 
 
-def _sections(output: str) -> dict[str, str]:
-    sections = {}
-    for part in ("\n" + output.replace("\r\n", "\n")).split("\n" + _MARK)[1:]:
-        name, _, content = part.partition("\n")
-        sections[name] = content.strip("\n\0 ")
-    return sections
+class _Sourced:
+    """Keeps where each field was found."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, str] = {}
+
+    def add(self, field: str, *candidates: tuple[Value | None, str | None]) -> Value | None:
+        """The first candidate that is known."""
+        for value, source in candidates:
+            if value not in (None, "", ()) and source:
+                self.sources[field] = source
+                return value
+        return None
 
 
-def _first(*values: str | None) -> str | None:
-    return next((value.strip() for value in values if value and value.strip()), None)
+def _whole(sections: Mapping[str, str], name: str, source: str) -> tuple[str, str]:
+    return sections.get(name, "").strip(), source
 
 
 def _integer(text: str | None) -> int | None:
@@ -142,69 +188,38 @@ def _integer(text: str | None) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def _colon_table(text: str) -> dict[str, str]:
-    """`key : value` lines; of repeated keys, as one per core, the first counts."""
-    table: dict[str, str] = {}
-    for line in text.splitlines():
-        key, colon, value = line.partition(":")
-        if colon:
-            table.setdefault(key.strip(), value.strip())
-    return table
-
-
-def _shell_value(text: str, name: str) -> str | None:
-    match = re.search(rf'^{name}="?([^"\n]*)"?$', text, re.MULTILINE)
+def _pretty_name(os_release: str) -> str | None:
+    match = re.search(r'^PRETTY_NAME="?([^"\n]*)"?$', os_release, re.MULTILINE)
     return match[1] if match else None
 
 
-def _soc(properties: dict[str, str], cpuinfo: dict[str, str]) -> str | None:
-    """The chip; Android 12 and later name it outright, older builds in one of several places."""
-    model = _first(properties.get("ro.soc.model"))
-    if model is not None:
-        maker = _first(properties.get("ro.soc.manufacturer"))
-        return f"{maker} {model}" if maker else model
-    # On Android, /proc/cpuinfo's Hardware line is the chip's own name more often than not.
-    return _first(
-        properties.get("ro.chipname"),
-        properties.get("ro.mediatek.platform"),
-        properties.get("ro.board.platform"),
-        cpuinfo.get("Hardware"),
-    )
-
-
-def _abis(properties: dict[str, str], machine: str) -> tuple[str, ...]:
-    listed = properties.get("ro.product.cpu.abilist") or ",".join(
-        properties.get(name, "") for name in ("ro.product.cpu.abi", "ro.product.cpu.abi2")
-    )
-    abis = tuple(abi.strip() for abi in listed.split(",") if abi.strip())
-    if abis:
-        return abis
+def _abis(properties: Mapping[str, str], machine: str) -> tuple[tuple[str, ...], str]:
+    listed = abis(properties)
+    if listed:
+        return listed, "getprop ro.product.cpu.abilist or .abi"
     known = _ABI_OF_MACHINE.get(machine.strip())
-    return (known,) if known else ()
+    return ((known,) if known else ()), "uname -m"
 
 
-def _cpu_count(sections: dict[str, str], *, android: bool) -> int | None:
-    """On phones all possible cores, since idle ones are switched off; elsewhere what nproc allows.
+def _first_features(cpuinfo: CpuInfo) -> tuple[tuple[str, ...], str]:
+    first = min(cpuinfo.features_of, default=None)
+    features = cpuinfo.features if first is None else cpuinfo.features_of[first]
+    return features, "/proc/cpuinfo"
 
-    A Linux machine's `possible` counts sockets that nothing sits in.
+
+def _cpu_counts(
+    sections: Mapping[str, str],
+    files: Mapping[str, str],
+    cpuinfo: CpuInfo,
+    properties: Mapping[str, str],
+) -> list[tuple[int | None, str]]:
+    """On phones the cores that are present, since idle ones are off; elsewhere what nproc allows.
+
+    A Linux machine's kernel may count sockets that nothing sits in.
     """
-    possible = _list_length(sections.get("possible", ""))
-    allowed = _integer(sections.get("nproc"))
-    return (possible or allowed) if android else (allowed or possible)
-
-
-def _list_length(text: str) -> int | None:
-    """How many numbers a kernel list such as `0-3,7` has."""
-    total = 0
-    for item in text.strip().split(","):
-        match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", item)
-        if match is None:
-            return None
-        first, last = int(match[1]), int(match[2] or match[1])
-        total += max(0, last - first + 1)
-    return total or None
-
-
-def _memory_total(meminfo: dict[str, str]) -> int | None:
-    match = re.fullmatch(r"(\d{1,15}) kB", meminfo.get("MemTotal", ""))
-    return int(match[1]) * 1024 if match else None
+    present = (
+        len(present_cores(files, cpuinfo)) or None,
+        "/sys/devices/system/cpu/present or possible",
+    )
+    allowed = (_integer(sections.get("nproc")), "nproc")
+    return [present, allowed] if properties else [allowed, present]

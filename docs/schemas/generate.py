@@ -7,6 +7,8 @@ from pathlib import Path
 
 from android_harness.job import Job
 from android_harness.records import RECORD_ADAPTER
+from android_harness.state.held_settings import HeldSettings
+from android_harness.telemetry.records import TELEMETRY_ADAPTER
 from device_bench.profile import Profile
 from device_bench.provenance import Sweep
 from device_bench.slopes import SlopeComparison
@@ -20,6 +22,8 @@ SCHEMAS = {
     "manifest": Manifest.model_json_schema,
     "job": Job.model_json_schema,
     "record": RECORD_ADAPTER.json_schema,
+    "settings": HeldSettings.model_json_schema,
+    "telemetry": TELEMETRY_ADAPTER.json_schema,
     "sweep": Sweep.model_json_schema,
     "slopes": SlopeComparison.model_json_schema,
     "profile": Profile.model_json_schema,

@@ -21,9 +21,11 @@ from toolkit.cli import (
     profile,
     push,
     report,
+    restore,
     runner,
     superlink,
     supernode,
+    telemetry,
     train,
 )
 from toolkit.cli.console import err, print_error
@@ -39,7 +41,9 @@ app.add_typer(export.app, name="export")
 app.add_typer(runner.app, name="runner")
 app.command("devices")(devices.devices)
 app.command("push")(push.push)
+app.command("telemetry")(telemetry.telemetry)
 app.command("bench")(bench.bench)
+app.command("restore")(restore.restore)
 app.command("profile")(profile.profile)
 app.command("allocate")(allocate.allocate)
 app.command("plan")(plan.plan)

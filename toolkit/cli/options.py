@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from android_harness.job import Estimator
+from android_harness.state.wanted_settings import SettingsChoice
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 TargetsOption = Annotated[
@@ -37,6 +38,14 @@ DeviceOption = Annotated[
 ]
 TimeoutOption = Annotated[
     float, typer.Option(min=1, help="Seconds after which a job is killed on its device.")
+]
+SettingsOption = Annotated[
+    SettingsChoice,
+    typer.Option(
+        "--settings",
+        help="measuring: screen on and dim, awake, undisturbed, airplane mode over USB, battery "
+        "saver off, fixed performance; restored at the end. as-is: nothing is touched.",
+    ),
 ]
 # `auto`: what the devices' profiles say is the best (`toolkit/allocation/choose_estimator.py`).
 EstimatorOrAuto = Literal[Estimator, "auto"]

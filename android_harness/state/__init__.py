@@ -1,0 +1,1 @@
+"""Settings of a device that are held for a run, and restored after it."""

@@ -1,0 +1,1 @@
+"""What a device does while it works: temperatures, frequencies, power, memory."""
