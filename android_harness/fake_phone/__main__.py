@@ -39,10 +39,9 @@ def main() -> None:
     with FakePhone(
         props=recording.props,
         files=recording.files,
-        scripts=recording.scripts,
+        scripts={**(android_programs() if arguments.android else {}), **recording.scripts},
         port=arguments.port,
         slowdown=arguments.slowdown,
-        scripts=android_programs() if arguments.android else None,
         accept_new_keys=arguments.accept_new_keys,
     ) as phone:
         print(phone.target, flush=True)

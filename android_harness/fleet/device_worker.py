@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from android_harness.errors import DeviceGoneError
+from android_harness.errors import OtherDeviceError
 from android_harness.facts.identity import DeviceIdentity, read_identity
 from android_harness.fleet.blame import blame_for
 from android_harness.fleet.events import (
@@ -116,9 +116,11 @@ class DeviceWorker:
                 self._target.close()
 
     def _attempt(self, task: FleetTask, target: Target) -> None:
-        def report(stage: str, done: int, total: int, detail: str = "") -> None:
+        def report(
+            stage: str, done: int, total: int, detail: str = "", celsius: float | None = None
+        ) -> None:
             self._queue.reached(self.device, stage, done)
-            self._emit(TaskProgress(self.device, task.name, stage, done, total, detail))
+            self._emit(TaskProgress(self.device, task.name, stage, done, total, detail, celsius))
 
         self._emit(TaskStarted(self.device, task.name))
         try:
@@ -182,7 +184,11 @@ class DeviceWorker:
         if self._identity is None:
             self._emit(DeviceReady(self.device, identity))
         elif identity.serial != self._identity.serial:
-            raise DeviceGoneError(f"{identity.serial} answers in its place", device=self.device)
+            raise OtherDeviceError(
+                f"{identity.serial} answers in its place",
+                device=self.device,
+                remedy="give the device its address back, or name it by another target",
+            )
         self._identity = identity
 
     def _set_aside(self, reason: BaseException) -> None:

@@ -53,14 +53,20 @@ class TaskStarted:
 
 @dataclass(frozen=True)
 class TaskProgress:
-    """How far the task is in the stage that it is in."""
+    """How far the task is in the stage that it is in.
+
+    Attributes:
+        detail: what it does now, in words; may be empty.
+        celsius: how warm the device is; None: unknown.
+    """
 
     device: str
     task: str
     stage: str
     done: int
     total: int
-    detail: str  # what it does now, in words; may be empty
+    detail: str = ""
+    celsius: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from android_harness.target import Target
 
 
 class Report(Protocol):
-    """How a task says how far it is in a stage, and in words what it does now."""
+    """How a task says how far it is; see `TaskProgress`."""
 
-    def __call__(self, stage: str, done: int, total: int, detail: str = "", /) -> None: ...
+    def __call__(
+        self, stage: str, done: int, total: int, detail: str = "", celsius: float | None = None, /
+    ) -> None: ...
 
 
 @dataclass(frozen=True)

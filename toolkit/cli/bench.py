@@ -138,15 +138,21 @@ def measure_device(
     from toolkit.cli.fleet import install_and_report
     from toolkit.cli.fleet_display import JOBS
 
+    def on_progress(arm: str, done: int, total: int) -> None:
+        report(JOBS, done, total, arm, _warmth(target))
+
     runner = install_and_report(target, bundle, report, device)
     with ExitStack():  # what holds on the device, and what is recorded there, while it is measured
-        run_sweep(
-            runner,
-            arms,
-            folder,
-            on_progress=lambda arm, done, total: report(JOBS, done, total, arm),
-            **settings,
-        )
+        run_sweep(runner, arms, folder, on_progress=on_progress, **settings)
+
+
+def _warmth(target: Target) -> float | None:
+    """Degrees Celsius of the device's skin, or else of its battery; asked between two jobs."""
+    from android_harness.facts.device_status import read_device_status
+
+    status = read_device_status(target)
+    skin = status.thermal.hottest("skin")
+    return status.battery.celsius if skin is None else skin.celsius
 
 
 def _print_profile(spec: str, samples: Path) -> None:

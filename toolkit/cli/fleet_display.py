@@ -43,6 +43,7 @@ class _Row:
     total: int = 0
     begin_done: int = 0  # when its stage began
     begin_s: float = 0.0
+    celsius: float | None = None
     last_error: str = ""
 
     @property
@@ -106,7 +107,7 @@ class FleetDisplay:
         table = Table()
         for heading in ("device", "state", "now"):
             table.add_column(heading, overflow="fold")
-        for heading in ("jobs", "jobs/min", "left"):
+        for heading in ("jobs", "jobs/min", "left", "°C"):
             table.add_column(heading, justify="right")
         table.add_column("last error", overflow="fold")
         for device, row in self._rows.items():
@@ -118,6 +119,7 @@ class FleetDisplay:
                 row.progress,
                 "" if rate is None else f"{rate:.1f}",
                 "" if rate is None else _duration(60 * (row.total - row.done) / rate),
+                "" if row.celsius is None else f"{row.celsius:.1f}",
                 escape(row.last_error),
             )
         return table
@@ -128,6 +130,7 @@ class FleetDisplay:
             row.begin_done, row.begin_s = event.done, time.monotonic()
         stepped = event.stage == JOBS and event.done != row.done
         row.stage, row.done, row.total, row.now = event.stage, event.done, event.total, event.detail
+        row.celsius = event.celsius if event.celsius is not None else row.celsius
         if event.stage == JOBS:
             news, said = new_stage or stepped, f"{row.progress} jobs: {event.detail}"
         else:
