@@ -29,7 +29,7 @@ from toolkit.cli.console import err
 
 JOBS = "jobs"  # the stage whose steps are counted and timed; other stages show how full they are
 
-_LONGEST_MESSAGE = 200
+_LONGEST_MESSAGE = 100
 
 
 @dataclass
