@@ -31,6 +31,7 @@ from android_harness.transfer_errors import transfer_error
 from exporters.durable_files import replaced_atomically
 
 _DEFAULT_WORKSPACE = "/data/local/tmp/fwdllm"
+_ANSWER_TIMEOUT_S = 15.0
 _BEGIN = 'mkdir -p "${1%/*}" && cat >"$1"'
 _APPEND = 'cat >>"$1"'
 
@@ -70,7 +71,8 @@ class AdbTarget(Target):
         self._only = threading.Lock() if single_connection else None
         self._holder: int | None = None
         self._closed = False
-        said = self.check(["sh", "-c", f"echo ${{FWDLLM_WORKSPACE:-{_DEFAULT_WORKSPACE}}}"])
+        where = f"echo ${{FWDLLM_WORKSPACE:-{_DEFAULT_WORKSPACE}}}"
+        said = self.check(["sh", "-c", where], timeout_s=_ANSWER_TIMEOUT_S)
         self.workspace = PurePosixPath(said.stdout.decode().strip())
 
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:

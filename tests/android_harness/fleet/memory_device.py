@@ -12,7 +12,7 @@ from android_harness.fleet.device_worker import Patience
 from android_harness.target import CommandResult, RemoteStat, Target
 
 # Tests wait for no device: they say themselves when it comes back.
-HASTY = Patience(lost_s=5.0, tries=3, first_pause_s=0.001, longest_pause_s=0.002)
+QUICK = Patience(lost_s=5.0, tries=3, first_pause_s=0.001, longest_pause_s=0.002)
 
 
 class MemoryDevice(Target):

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from android_harness.errors import (
     DeviceError,
     DeviceGoneError,
+    DeviceTimeoutError,
     IncompleteRunError,
     NoSpaceError,
     RunnerFailedError,
     UnauthorizedError,
 )
+from android_harness.fake_phone import FakePhone, Faults
 from android_harness.fleet.device_pool import run_tasks
 from android_harness.fleet.device_worker import Patience
 from android_harness.fleet.events import (
@@ -35,7 +37,10 @@ from android_harness.fleet.events import (
 )
 from android_harness.fleet.task_queue import FleetTask, Report
 from android_harness.target import Target
-from tests.android_harness.fleet.memory_device import HASTY, MemoryDevice
+from android_harness.targets import adb_target
+from android_harness.targets.open_target import open_target
+from tests.android_harness.fleet.memory_device import QUICK, MemoryDevice
+from tests.android_harness.waiting import HASTY
 
 
 class Fleet:
@@ -46,7 +51,7 @@ class Fleet:
         self.events: list[FleetEvent] = []
 
     def run(
-        self, *tasks: FleetTask, patience: Patience = HASTY, measuring: bool = False
+        self, *tasks: FleetTask, patience: Patience = QUICK, measuring: bool = False
     ) -> list[FleetEvent]:
         run_tasks(
             tasks,
@@ -406,7 +411,7 @@ def test_a_display_that_fails_ends_the_run_with_its_error() -> None:
             list(fleet.devices),
             on_event=broken,
             open_device=fleet.open,
-            patience=HASTY,
+            patience=QUICK,
         )
 
 
@@ -459,3 +464,24 @@ def test_a_task_for_an_unknown_device_is_refused() -> None:
 
 def test_no_tasks_are_done_at_once() -> None:
     assert not [event for event in Fleet(MemoryDevice("a")).run() if isinstance(event, TaskStarted)]
+
+
+@pytest.mark.usefixtures("private_home")
+def test_a_phone_that_freezes_does_not_hold_the_fleet_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It accepts the first command and never says how that ended."""
+    monkeypatch.setattr(adb_target, "_ANSWER_TIMEOUT_S", 0.5)
+    events: list[FleetEvent] = []
+    with FakePhone(faults=Faults(stall_after_bytes=120)) as frozen, FakePhone() as sound:
+        phones = [frozen.target, sound.target]
+        run_tasks(
+            [FleetTask(phone, succeed, device=phone) for phone in phones],
+            phones,
+            on_event=events.append,
+            open_device=lambda spec: open_target(spec, timeouts=HASTY),
+            patience=Patience(tries=1),
+        )
+
+    (done,) = (event for event in events if isinstance(event, TaskDone))
+    (undone,) = (event for event in events if isinstance(event, TaskUndone))
+    assert (done.task, undone.task) == (sound.target, frozen.target)
+    assert isinstance(undone.error, DeviceTimeoutError)
