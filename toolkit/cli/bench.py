@@ -139,7 +139,7 @@ def measure_device(
     from toolkit.cli.fleet_display import JOBS
 
     def on_progress(arm: str, done: int, total: int) -> None:
-        report(JOBS, done, total, arm, _warmth(target))
+        report(JOBS, done, total, arm, _warmth(target) if err.is_terminal else None)
 
     runner = install_and_report(target, bundle, report, device)
     with ExitStack():  # what holds on the device, and what is recorded there, while it is measured
