@@ -298,3 +298,17 @@ class IncompleteRunError(DeviceError):
     default_remedy = (
         "run it again; if it repeats, look for the low-memory killer in the device's log"
     )
+
+
+class DeviceRebootedError(DeviceError):
+    """The device booted anew while a run was under way; what the run had done is lost."""
+
+    default_remedy = (
+        "run it again; if it repeats, look whether the device overheats or its battery is low"
+    )
+
+
+class RunStoppedError(DeviceError):
+    """A run was stopped on purpose: this process was told to end, or somebody stopped it there."""
+
+    default_remedy = "run it again"

@@ -22,6 +22,8 @@ class Faults:
         omit_exit_packet: ends commands without reporting their exit code.
         vanish_at_exit: drops the connection when a command ends.
         read_delay_s: waits so long before it takes each packet.
+        refuse_connections: closes every new connection at once.
+        drop_after_s: cuts each connection off so long after it began.
     """
 
     never_authorize: bool = False
@@ -36,3 +38,5 @@ class Faults:
     omit_exit_packet: bool = False
     vanish_at_exit: bool = False
     read_delay_s: float = 0.0
+    refuse_connections: bool = False
+    drop_after_s: float | None = None

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import socket
 import threading
+import uuid
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -101,7 +102,7 @@ class FakePhone:
     def reboot(self, *, off_s: float = 0.0) -> None:
         """Ends all that runs and is connected, and is back, with its files, `off_s` seconds later.
 
-        Returns when it is back.
+        Returns when it is back; with `files`, the boot is another one.
         """
         asyncio.run_coroutine_threadsafe(self._reboot(off_s), self._loop).result()
 
@@ -181,7 +182,12 @@ class FakePhone:
 
     async def _started(self, listener: socket.socket) -> asyncio.Server:
         async def serve_host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self.faults.refuse_connections:
+                writer.transport.abort()
+                return
             self._hosts.add(writer)
+            if self.faults.drop_after_s is not None:
+                self._loop.call_later(self.faults.drop_after_s, writer.transport.abort)
             writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 await Connection(self, reader, writer).serve()
@@ -196,6 +202,9 @@ class FakePhone:
     async def _reboot(self, off_s: float) -> None:
         self._end_all()
         await asyncio.sleep(off_s)
+        boot_id = self._root.resolve("/system/proc/sys/kernel/random/boot_id")
+        if boot_id.parent.is_dir():
+            boot_id.write_text(f"{uuid.uuid4()}\n")
         kill_processes(self._root.marker)  # what a host had asked for just before
         self._server = await self._started(self._listener())
 

@@ -71,14 +71,15 @@ class Slowdown:
 
     def _alternate(self) -> None:
         owed = 0.0  # seconds of standstill that the running time so far asks for
+        known: list[int] = []  # also what has detached itself from the command that began it
         while True:
             with self._changed:
-                while not self._roots and not self._closed:
+                while not self._roots and not known and not self._closed:
                     self._changed.wait()
                     owed = 0.0
                 if self._closed:
                     return
-                roots = set(self._roots)
+                roots = {*self._roots, *known}
             start = time.monotonic()
             time.sleep(_PERIOD_S / self._factor)
             processes = _with_descendants(roots)
@@ -90,21 +91,26 @@ class Slowdown:
             for process in processes:
                 _send(process, signal.SIGCONT)
             owed -= time.monotonic() - stopped
+            known = processes
 
 
 def _with_descendants(roots: Iterable[int]) -> list[int]:
-    found: list[int] = []
+    """The roots and what descends from them, without those that have ended."""
+    found: set[int] = set()
     waiting = list(roots)
     while waiting:
         process = waiting.pop()
-        found.append(process)
+        folder = Path(f"/proc/{process}")
         try:
-            for task in Path(f"/proc/{process}/task").iterdir():
+            if (folder / "stat").read_text(errors="replace").rpartition(") ")[2].startswith("Z"):
+                continue  # it ended and only waits to be reaped
+            for task in (folder / "task").iterdir():
                 children = (task / "children").read_text()
                 waiting.extend(int(child) for child in children.split())
         except OSError:
             continue  # it ended
-    return found
+        found.add(process)
+    return list(found)
 
 
 def _send(process: int, number: signal.Signals) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -15,43 +18,29 @@ from android_harness.building.engines import Engine, engine_of
 from android_harness.building.executorch_delegates import PhoneDelegate, phone_delegate
 from android_harness.building.runner_build import runner_path
 from android_harness.errors import (
-    DeviceError,
-    DeviceTimeoutError,
-    IncompleteRunError,
-    MissingFileError,
-    RunnerKilledError,
     RunnerMissingError,
     UnsupportedDeviceError,
     WrongAbiError,
 )
 from android_harness.facts.device_facts import DeviceFacts, read_device_facts
+from android_harness.facts.identity import DeviceIdentity, read_identity
 from android_harness.job import Job, Loss, PrefixPolicy, Task, VocabularyLoss
 from android_harness.pushing.content_store import ContentStore
 from android_harness.pushing.placed_bundle import PlacedBundle, place_bundle
-from android_harness.records import Record, parse_records
-from android_harness.runs.supervised_command import (
-    DEADLINE_EXIT_CODE,
-    ERRORS_FILE,
-    RECORDS_FILE,
-    stop,
-    supervised,
-)
-from android_harness.target import (
-    NOT_EXECUTABLE,
-    NOT_FOUND,
-    CommandResult,
-    Target,
-    command_error,
-)
+from android_harness.records import Record
+from android_harness.runs.detached_run import DEFAULT_DEADLINE_S, PATIENCE_S, DetachedRun
+from android_harness.runs.host_process import HostProcess
+from android_harness.runs.journal import JournaledRun
+from android_harness.runs.live_runs import LIVE_RUNS
+from android_harness.runs.run_result import records_of_run
+from android_harness.runs.supervised_command import is_run_name
+from android_harness.target import Target
 from android_harness.targets.local_target import LocalTarget
 from exporters.durable_files import sha256_of, write_atomically
 from exporters.errors import FwdllmError
 from exporters.lora.combination import Combination
 from exporters.manifest import Bundle
 
-# Beyond the deadline that the device keeps: the time for its shell to report the kill.
-_REPORT_GRACE_S = 10.0
-_CLEAN_UP_TIMEOUT_S = 10.0
 _JOB_FILE = "job.json"
 _PREFIX_FOLDER = "prefix"
 _NO_FILES: Mapping[str, Path] = MappingProxyType({})
@@ -90,6 +79,8 @@ class InstalledRunner:
         self._runner = runner
         self._placed = placed
         self._environment = environment
+        self._asked_identity: DeviceIdentity | None = None
+        self._identity_lock = threading.Lock()
 
     def place(self, local: Path) -> str:
         """Puts a file on the device, unless its content is there already; the path there."""
@@ -135,26 +126,38 @@ class InstalledRunner:
         prefix: PrefixPolicy | None = None,
         memory_bytes: int | None = None,
         timeout_s: float | None = None,
+        name: str | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> list[Record]:
         """Runs one job to its end and returns its records; see `Job` for the arguments.
 
         `examples` is a file of this machine; `lora_values` and `lora_values_out` are paths on the
         device. `files` of this machine are put beside the job, where it finds them by their names:
-        `AlongTask(direction="u.f32")` with `files={"u.f32": path}`. Whatever happens, nothing of
-        the run stays on a device that can still be reached.
+        `AlongTask(direction="u.f32")` with `files={"u.f32": path}`.
+
+        The job goes on while the device is out of reach, and is waited for up to `patience_s`
+        seconds each time. Whatever happens, nothing of the run stays on a device that can still be
+        reached. When this process is killed, the run ends after `timeout_s` seconds, or
+        `DEFAULT_DEADLINE_S`; asked for again by its `name`, the same job is then taken up where
+        it is, or its result is collected, and another job of that name replaces it.
 
         Raises:
-            ValueError: a name in `files` is none that a file beside the job can have.
+            ValueError: a name in `files` is none that a file beside the job can have, or `name`
+                none that a run can have.
             RunnerFailedError: the runner refused the job, with its reason.
             RunnerKilledError: a signal ended the runner.
             IncompleteRunError: the runner's records stop short.
             DeviceTimeoutError: the run took more than `timeout_s`.
-            DeviceGoneError: the device vanished during the run.
+            DeviceRebootedError: the device booted anew during the run.
+            DeviceGoneError: the device vanished and stayed away.
+            RunStoppedError: the run was stopped from elsewhere.
             MissingProgramError, NotExecutableError: the device could not start the runner.
         """
-        for name in files:
-            if name in ("", ".", "..", _JOB_FILE) or "/" in name:
-                raise ValueError(f"a file beside the job cannot be named {name!r}")
+        for each in files:
+            if each in ("", ".", "..", _JOB_FILE) or "/" in each:
+                raise ValueError(f"a file beside the job cannot be named {each!r}")
+        if name is not None and not is_run_name(name):
+            raise ValueError(f"a run cannot be named {name!r}")
         job = Job(
             model=str(self._placed.model),
             adapter=str(self._placed.adapter),
@@ -171,80 +174,44 @@ class InstalledRunner:
             prefix=prefix,
             tasks=tuple(tasks),
         )
-        folder = self.target.workspace / "runs" / uuid.uuid4().hex
-        try:
-            with tempfile.TemporaryDirectory() as here:
-                job_path = folder / "job" / _JOB_FILE  # apart from the supervisor's own files
-                for name, local in files.items():
-                    self.target.push(local, job_path.with_name(name))
-                self._push_text(job.model_dump_json(), job_path, Path(here))
-                program = [*_setting(self._environment), str(self._runner), str(job_path)]
-                result = self.target.run(
-                    supervised(folder, program, deadline_s=timeout_s),
-                    timeout_s=None if timeout_s is None else timeout_s + _REPORT_GRACE_S,
-                )
-                self._raise_unless_ended(result, program, folder, Path(here), timeout_s)
-                return self._records(result, folder, Path(here))
-        finally:
-            # A lost device cannot be cleaned; the error that says so is already on its way.
-            with suppress(DeviceError):
-                self.target.run(stop(folder), timeout_s=_CLEAN_UP_TIMEOUT_S)
+        deadline_s = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
+        entry = self._journal_entry(name, deadline_s)
+        run = DetachedRun(self.target, PurePosixPath(entry.folder), patience_s=patience_s)
+        job_path = run.folder / "job" / _JOB_FILE  # apart from the supervisor's own files
+        program = [*_setting(self._environment), str(self._runner), str(job_path)]
+        LIVE_RUNS.stop_left(self.target, entry.serial, but=entry.id)
+        with LIVE_RUNS.under_way(run, entry):
+            if name is None or run.claim(_fingerprint(job, program, files)).state == "absent":
+                for each, local in files.items():
+                    run.push(local, job_path.with_name(each))
+                with tempfile.TemporaryDirectory() as here:
+                    local_job = Path(here) / _JOB_FILE
+                    write_atomically(local_job, job.model_dump_json())
+                    run.push(local_job, job_path)
+            return records_of_run(run, program, deadline_s=deadline_s)
 
-    def _push_text(self, text: str, remote: PurePosixPath, here: Path) -> None:
-        local = here / remote.name
-        write_atomically(local, text)
-        self.target.push(local, remote)
+    def _journal_entry(self, name: str | None, deadline_s: float) -> JournaledRun:
+        identity = self._identity()
+        folder_name = name or uuid.uuid4().hex
+        now = datetime.now(UTC)
+        return JournaledRun(
+            target=self.target.name,
+            serial=identity.serial,
+            boot_id=identity.boot_id,
+            folder=str(self.target.workspace / "runs" / folder_name),
+            name=folder_name,
+            named=name is not None,
+            bundle=str(self.bundle.folder.absolute()),
+            host=HostProcess.current(),
+            started_at=now,
+            deadline_at=now + timedelta(seconds=deadline_s),
+        )
 
-    def _raise_unless_ended(
-        self,
-        result: CommandResult,
-        program: list[str],
-        folder: PurePosixPath,
-        here: Path,
-        timeout_s: float | None,
-    ) -> None:
-        """Raises when the runner did not get to its own end."""
-        device = self.target.name
-        if result.exit_code == DEADLINE_EXIT_CODE:
-            raise DeviceTimeoutError(
-                f"the runner was killed at its deadline of {timeout_s} s",
-                device=device,
-                remedy="allow more time or give it less work",
-            )
-        if result.exit_code in (NOT_EXECUTABLE, NOT_FOUND):
-            said = self._pull_text(folder / ERRORS_FILE, here).encode()
-            raise command_error(CommandResult(result.exit_code, b"", said), program, device=device)
-        if result.exit_code > 128:
-            signal = result.exit_code - 128
-            raise RunnerKilledError(
-                f"the runner was killed by signal {signal}", device=device, signal=signal
-            )
-
-    def _records(self, result: CommandResult, folder: PurePosixPath, here: Path) -> list[Record]:
-        text = self._pull_text(folder / RECORDS_FILE, here)
-        try:
-            records = parse_records(text, device=self.target.name)
-        except IncompleteRunError as error:
-            said = self._pull_text(folder / ERRORS_FILE, here).strip()[-300:]
-            raise IncompleteRunError(
-                f"{error.message.removeprefix(self.target.name + ': ')}; exit code "
-                f"{result.exit_code}" + (f"; it said: {said}" if said else ""),
-                device=self.target.name,
-            ) from error
-        if result.exit_code != 0:
-            raise IncompleteRunError(
-                f"the runner ended with exit code {result.exit_code} after whole records",
-                device=self.target.name,
-            )
-        return records
-
-    def _pull_text(self, remote: PurePosixPath, here: Path) -> str:
-        local = here / remote.name
-        try:
-            self.target.pull(remote, local)
-        except MissingFileError:
-            return ""
-        return local.read_text(encoding="utf-8", errors="replace")
+    def _identity(self) -> DeviceIdentity:
+        with self._identity_lock:
+            if self._asked_identity is None:
+                self._asked_identity = read_identity(self.target)
+            return self._asked_identity
 
 
 def install_runner(
@@ -317,6 +284,13 @@ def install_runner(
     )
     target.check(["mkdir", "-p", str(target.workspace / "state"), str(target.workspace / "runs")])
     return installed
+
+
+def _fingerprint(job: Job, program: Sequence[str], files: Mapping[str, Path]) -> str:
+    """The SHA-256 of all that decides what a run computes."""
+    hashes = {name: sha256_of(local) for name, local in sorted(files.items())}
+    content = json.dumps([job.model_dump_json(), *program, hashes])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _setting(environment: Mapping[str, str]) -> list[str]:
