@@ -37,6 +37,7 @@ from android_harness.fleet.task_queue import FleetTask, Report
 from android_harness.job import ProbeTask
 from android_harness.records import ProbeRecord
 from android_harness.runs.installed_runner import install_runner
+from android_harness.runs.journal import journaled_runs
 from android_harness.target import Target
 from android_harness.targets.local_target import LocalTarget
 from android_harness.targets.open_target import open_target
@@ -226,6 +227,7 @@ def soaked(
             "faults": dict(sorted(faults.items())),
             "events": dict(sorted(events.items())),
             "processes_left": sum(len(left_running(phone)) for phone in fleet),
+            "runs_left_in_journal": len(journaled_runs()),
             "run_folders_left": sum(len(run_folders(phone)) for phone in fleet),
             "memory_bytes_per_run": round(memory.bytes_per_run()),
             "memory_grown_bytes": memory.grown_bytes(),
@@ -303,6 +305,7 @@ def broken_claims(found: dict[str, Any]) -> list[str]:
         "every result is of a run that ended well": found["results_never_finished"] == 0,
         "no process is left on a phone": found["processes_left"] == 0,
         "no run folder is left on a phone": found["run_folders_left"] == 0,
+        "no run is left in the journal": found["runs_left_in_journal"] == 0,
         "memory is flat": found["memory_grown_bytes"] <= FLAT_BYTES,
         "threads and files are as before": things["before"] == things["after"],
     }
