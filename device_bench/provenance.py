@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import ClassVar
 
@@ -25,3 +26,11 @@ class Sweep(Contract):
     hello: HelloRecord | None  # of the first job; None until it has ended
     started_at: datetime
     finished_at: datetime | None  # None while jobs are missing
+
+    @property
+    def run_name(self) -> str:
+        """How the names of its runs on the device begin, whichever process measures it."""
+        content = self.model_dump_json(
+            include={"target", "bundle_sha256", "runner_sha256", "plan", "started_at"}
+        )
+        return f"bench-{hashlib.sha256(content.encode()).hexdigest()[:12]}"

@@ -83,11 +83,12 @@ def measure_slopes(
     threads: int,
     cpu_mask: str | None,
     timeout_s: float | None,
+    name: str | None = None,
 ) -> list[Record]:
     """Measures the reference's slopes by each estimator in one job, and writes slopes.json.
 
-    Differences take the step at which the export compared the artifact, where it has one. Returns
-    the records.
+    Differences take the step at which the export compared the artifact, where it has one. `name` is
+    that of the run. Returns the records.
 
     Raises:
         IncompleteRunError: a slope is missing.
@@ -105,7 +106,12 @@ def measure_slopes(
         for estimator in estimators
     ]
     records = installed.run(
-        examples=examples, tasks=tasks, threads=threads, cpu_mask=cpu_mask, timeout_s=timeout_s
+        examples=examples,
+        tasks=tasks,
+        threads=threads,
+        cpu_mask=cpu_mask,
+        timeout_s=timeout_s,
+        name=name,
     )
     loads = [record for record in records if isinstance(record, LoadRecord)]
     probes = [record for record in records if isinstance(record, ProbeRecord)]

@@ -58,7 +58,8 @@ def run_sweep(
 
     Each (arm, block) is a job of its own. That pays for loading the model every time, and buys a
     peak memory that belongs to the arm alone, and the loss of one job at most when a device drops
-    out. Called again on the same folder it measures only what is missing.
+    out. Called again on the same folder it measures only what is missing, and takes up the job that
+    a killed process left on the device.
 
     Where the bundle has exact slopes to compare with, the first job measures them by each
     estimator of the sweep (`slopes.py`).
@@ -122,6 +123,7 @@ def run_sweep(
             threads=plan.threads,
             cpu_mask=plan.cpu_mask,
             timeout_s=timeout_s,
+            name=f"{sweep.run_name}-slopes",
         )
         sweep = _with_hello(sweep, records, out_folder / SWEEP_NAME)
     for position, slot in enumerate(sweep.order):
@@ -136,6 +138,7 @@ def run_sweep(
             cpu_mask=plan.cpu_mask,
             prefix=_prefix(arm, installed),
             timeout_s=timeout_s,
+            name=f"{sweep.run_name}-{position}",
         )
         measurement = Measurement.from_records(
             records,

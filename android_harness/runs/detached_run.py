@@ -83,9 +83,8 @@ class DetachedRun:
 
         Raises:
             DeviceRebootedError: the device booted anew.
-            IncompleteRunError: what waited for the program on the device was killed, or the folder
-                is gone.
-            RunStoppedError: `stop` was called.
+            IncompleteRunError: what waited for the program on the device was killed.
+            RunStoppedError: `stop` was called, or the run was removed from elsewhere.
             DeviceTimeoutError: it goes on beyond its deadline.
             DeviceGoneError: the device stayed away.
         """
@@ -116,17 +115,17 @@ class DetachedRun:
             return local.read_text(encoding="utf-8", errors="replace")
 
     def remove(self) -> bool:
-        """Kills what still runs and removes the folder; whether the device could be told to."""
+        """Kills what still runs and removes the folder; whether the device did so."""
         command = stop(self.folder)
         try:
-            persistently(
+            result = persistently(
                 self.target,
                 lambda: self.target.run(command, timeout_s=_REMOVAL_PATIENCE_S),
                 patience_s=min(_REMOVAL_PATIENCE_S, self._patience_s),
             )
         except DeviceError:
             return False
-        return True
+        return result.exit_code == 0
 
     def stop(self) -> None:
         """Removes the run; `to_end` in another thread raises."""

@@ -67,14 +67,15 @@ class LiveRuns:
         Args:
             but: the id of the run that is about to be taken up.
         """
-        this_process = HostProcess.current()
         for entry in journaled_runs():
-            with self._lock:
-                alive = entry.id in self._runs if entry.host == this_process else None
-            if alive is None:
-                alive = entry.host.is_alive
-            if entry.serial == serial and entry.id != but and not alive:
+            if entry.serial == serial and entry.id != but and not self._is_waited_for(entry):
                 stop_journaled(target, entry)
+
+    def _is_waited_for(self, entry: JournaledRun) -> bool:
+        if entry.host != HostProcess.current():
+            return entry.host.is_alive
+        with self._lock:
+            return entry.id in self._runs
 
 
 def stop_journaled(target: Target, entry: JournaledRun) -> bool:
@@ -83,11 +84,12 @@ def stop_journaled(target: Target, entry: JournaledRun) -> bool:
     The entry stays where it could not.
     """
     try:
-        target.run(stop(PurePosixPath(entry.folder)), timeout_s=_CLEAN_UP_TIMEOUT_S)
+        result = target.run(stop(PurePosixPath(entry.folder)), timeout_s=_CLEAN_UP_TIMEOUT_S)
     except DeviceError:
         return False
-    forget_run(entry)
-    return True
+    if result.exit_code == 0:
+        forget_run(entry)
+    return result.exit_code == 0
 
 
 LIVE_RUNS = LiveRuns()

@@ -46,7 +46,8 @@ is_alive() {
 }
 look() {
   code= pid= start= booted=
-  if read -r code 2>/dev/null <exit_code; then state=ended
+  if [ -f stopped ]; then state=absent
+  elif read -r code 2>/dev/null <exit_code; then state=ended
   elif [ ! -f started ]; then state=absent
   elif ! read -r pid start booted 2>/dev/null <supervisor; then state=running
   elif [ "$booted" != "$boot" ]; then state=rebooted
@@ -54,14 +55,15 @@ look() {
   else state=lost; fi
 }
 kill_processes() {
+  # The group first, if it has been made yet: whoever waits for the process acts on its death.
   while read -r pid start booted; do
-    [ "$pid" != $$ ] && is_alive "$pid" "$start" "$booted" && kill -9 "$pid" "-$pid"
+    [ "$pid" != $$ ] && is_alive "$pid" "$start" "$booted" && kill -9 "-$pid" "$pid"
   done 2>/dev/null <processes
 }
 """
 
 # In the run's folder $1. A process of the run writes itself down and then looks whether the run is
-# `stopped`; this takes the two in the other order, so that one of them sees the other. `stopped`
+# over; this takes the two in the other order, so that one of them sees the other. `stopped`
 # goes last, and what still begins while it goes has written itself down for the next turn.
 _REMOVE = f"""
 remove() {{
@@ -86,7 +88,8 @@ echo >started || exit
 set +C
 enroll() {{
   read -r pid stat </proc/self/stat && began "$pid" &&
-    echo "$pid $began $boot" >>processes && [ -f started ] && [ ! -f stopped ]
+    echo "$pid $began $boot" >>processes &&
+    [ -f started ] && [ ! -f stopped ] && [ ! -f exit_code ]
 }}
 enroll && echo "$$ $began $boot" >supervisor || exit
 alone=
@@ -100,7 +103,7 @@ start=$began
   (enroll && exec sleep "$seconds") &
   wait $! || exit
   : >expired
-  is_alive $program "$start" "$boot" && kill -9 $program -$program
+  is_alive $program "$start" "$boot" && kill -9 -$program $program
 ) &
 wait $program
 code=$?
@@ -137,6 +140,7 @@ echo $state $code
 
 _STOP = f"""{_COMMON}{_REMOVE}
 cd "$1" 2>/dev/null && remove "$1"
+[ ! -d "$1" ]
 """
 
 # $1: the run's folder, $2: the hash of its job. Prints what there is to go on with.
@@ -204,7 +208,7 @@ def wait(folder: PurePosixPath, *, wait_s: int) -> list[str]:
 
 
 def stop(folder: PurePosixPath) -> list[str]:
-    """The command that kills all of a run and removes its folder."""
+    """The command that kills all of a run and removes its folder; 0: there is none any more."""
     return ["sh", "-c", _STOP, "stop", str(folder)]
 
 

@@ -125,6 +125,7 @@ class FakeInstalledRunner:
         self.bundle = SimpleNamespace(sha256="a" * 64, manifest=manifest)
         self.runner_sha256 = runner_sha256
         self.jobs: list[Job] = []
+        self.names: list[str | None] = []
         self._noise = noise
         self._drop_out_at = drop_out_at
         self._seen_mask = seen_mask
@@ -139,7 +140,9 @@ class FakeInstalledRunner:
         cpu_mask: str | None = None,
         prefix: PrefixPolicy | None = None,
         timeout_s: float | None = None,
+        name: str | None = None,
     ) -> list[Record]:
+        self.names.append(name)
         if len(self.jobs) == self._drop_out_at:
             raise IncompleteRunError("the device went away", device=self.target.name)
         job = Job(

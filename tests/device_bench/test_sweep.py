@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from android_harness.errors import IncompleteRunError
+from android_harness.runs.supervised_command import is_run_name
 from device_bench.errors import SamplesError, SweepMismatchError, SweepSettingsError
 from device_bench.provenance import Sweep
 from device_bench.samples import read_measurements
@@ -90,6 +91,19 @@ def test_a_sweep_goes_on_where_the_device_went_away(tmp_path: Path) -> None:
     assert (tmp_path / "samples.jsonl").read_text().startswith(before)
     measurements = read_measurements(tmp_path / "samples.jsonl")
     assert tuple(measurement.slot for measurement in measurements) == resumed.order
+
+
+def test_a_job_has_the_same_name_in_whichever_process_it_is_measured(tmp_path: Path) -> None:
+    before, after, other = FakeInstalledRunner(drop_out_at=4), FakeInstalledRunner(), tmp_path / "b"
+    with pytest.raises(IncompleteRunError):
+        measure(before, tmp_path / "a")
+    measure(after, tmp_path / "a")
+
+    assert after.names[0] == before.names[-1]
+    assert len({*before.names, *after.names}) == JOBS
+    assert all(is_run_name(name) for name in after.names if name is not None)
+    measure(another := FakeInstalledRunner(), other)
+    assert not set(another.names) & {None, *before.names, *after.names}
 
 
 @pytest.mark.parametrize("cut", [1, 40])

@@ -22,13 +22,16 @@ from toolkit.cli import (
     push,
     report,
     restore,
+    resume,
     runner,
+    runs,
     superlink,
     supernode,
     telemetry,
     train,
 )
 from toolkit.cli.console import err, print_error
+from toolkit.cli.interruption import Interruption
 
 app = typer.Typer(
     help="Federated LLM fine-tuning on phones with forward passes only.",
@@ -44,6 +47,8 @@ app.command("push")(push.push)
 app.command("telemetry")(telemetry.telemetry)
 app.command("bench")(bench.bench)
 app.command("restore")(restore.restore)
+app.command("runs")(runs.runs)
+app.command("resume")(resume.resume)
 app.command("profile")(profile.profile)
 app.command("allocate")(allocate.allocate)
 app.command("plan")(plan.plan)
@@ -56,10 +61,15 @@ app.command("demo")(demo.demo)
 
 
 def main() -> None:
-    """The entry point: expected failures become a message and exit code 1."""
+    """The entry point: expected failures become a message and exit code 1.
+
+    SIGINT, SIGTERM and SIGHUP stop what runs on devices; the exit code is then 128 + the signal.
+    """
     # peft imports torchao, which warns of its kernels for other processors.
     for library in ("torchao", "torch.utils._pytree"):
         logging.getLogger(library).setLevel(logging.ERROR)
+    interruption = Interruption()
+    interruption.listen()
     try:
         app()
     except FwdllmError as error:
@@ -73,6 +83,8 @@ def main() -> None:
     except OSError as error:
         print_error(FwdllmError(error.strerror or str(error), file=error.filename))
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:  # typer makes the one the other
+        if interruption.exit_code is None:
+            raise
         err.print("interrupted")
-        sys.exit(130)
+        raise SystemExit(interruption.exit_code) from ended

@@ -77,6 +77,7 @@ def bench(
     from device_bench.sweep import arms_of
     from exporters.manifest import Bundle
     from toolkit.cli.fleet import folder_of, on_each_device, raise_failures
+    from toolkit.cli.recorded_command import recorded_command
 
     batches, lengths, at_once = integers(batch), integers(tokens), integers(directions)
     estimators = get_args(Estimator) if estimator == "all" else names(estimator)
@@ -107,17 +108,18 @@ def bench(
         measure_device(reached, report, loaded, device, arms, folders[spec], settings)
         return folders[spec]
 
-    outcomes = on_each_device(targets, measure, patience_minutes=patience, measuring=True)
-    rows = [_row(each, folders[each.spec], len(arms) * blocks) for each in outcomes]
-    if json:
-        print_json(rows)
-    else:
-        for each in outcomes:
-            if each.result is not None:
-                _print_profile(each.spec, each.result)
-        if not alone:
-            out.print(_summary(rows))
-    raise_failures(outcomes)
+    with recorded_command(targets=targets, out=out_folder):
+        outcomes = on_each_device(targets, measure, patience_minutes=patience, measuring=True)
+        rows = [_row(each, folders[each.spec], len(arms) * blocks) for each in outcomes]
+        if json:
+            print_json(rows)
+        else:
+            for each in outcomes:
+                if each.result is not None:
+                    _print_profile(each.spec, each.result)
+            if not alone:
+                out.print(_summary(rows))
+        raise_failures(outcomes)
 
 
 def measure_device(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from android_harness.errors import DeviceError
 from android_harness.fleet.device_pool import run_tasks
 from android_harness.fleet.device_worker import Patience
 from android_harness.fleet.events import FleetEvent, TaskDone, TaskUndone
@@ -71,9 +72,12 @@ def on_each_device(
 
 
 def raise_failures(outcomes: Sequence[Outcome[T]]) -> None:
-    """Prints all failures but the last, and raises that; a programming error is raised at once."""
+    """Prints all failures but one, and raises that: one of a device, if any, can be mended.
+
+    A programming error is raised at once.
+    """
     failures = {str(each.error): each.error for each in outcomes if each.error is not None}
-    errors = list(failures.values())
+    errors = sorted(failures.values(), key=lambda error: isinstance(error, DeviceError))
     for error in errors[:-1]:
         if not isinstance(error, FwdllmError):
             raise error

@@ -11,6 +11,7 @@ import typer
 from toolkit.cli.console import err, print_json, progress_bars
 from toolkit.cli.console import out as console
 from toolkit.cli.options import DeviceOption, EstimatorOrAuto, JsonOption, TimeoutOption, names
+from toolkit.cli.recorded_command import recorded_command
 from toolkit.cli.training_config import Baseline, RuleOptions, directions_at_once
 from toolkit.cli.training_output import (
     baseline_summary,
@@ -326,7 +327,7 @@ def train(
         max_tokens=max_tokens,
         most_examples=examples,
     )
-    with progress_bars() as on_progress:
+    with recorded_command(targets=target or [], out=out), progress_bars() as on_progress:
 
         def on_round(record: RoundRecord) -> None:
             on_progress("rounds", record.round, rounds)
