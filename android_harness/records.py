@@ -166,7 +166,16 @@ class PrefixRecord(Part):
 
 class ErrorRecord(Part):
     event: Literal["error"]
-    phase: Literal["job", "model", "adapter", "lora_values", "examples", "direction", "compute"]
+    phase: Literal[
+        "processor",  # lacks what the runner was built for
+        "job",
+        "model",
+        "adapter",
+        "lora_values",
+        "examples",
+        "direction",
+        "compute",
+    ]
     message: str
     file: str | None
 

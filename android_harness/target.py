@@ -32,6 +32,8 @@ from android_harness.errors import (
 NOT_EXECUTABLE = 126  # the POSIX shell's exit codes for programs it could not start
 NOT_FOUND = 127
 
+APPEND_BLOCK_BYTES = 1 << 20  # what offsets of `Target.append` are multiples of
+
 # Between attempts to reach a lost device.
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 8.0
@@ -135,12 +137,15 @@ class Target(ABC):
         offset: int = 0,
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Sends what `local` has from byte `offset` on to the end of a file on the device.
+        """Sends what `local` has from byte `offset` on to the same place of a file on the device.
 
         What has arrived stays when the link breaks, so that the rest can follow: `stat` says how
-        much that is. At `offset` 0 the file begins anew.
+        much that is. Bytes have fixed places and a file never shrinks, so that what a lost
+        connection still writes, or another process that sends the same file, does no harm.
 
         Args:
+            offset: in whole `APPEND_BLOCK_BYTES`, and at most the size of the file on the device,
+                which need not be there at 0.
             progress: called with the bytes of `local` that are there so far, `offset` included.
 
         Raises:

@@ -66,12 +66,17 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.write_bytes(data)
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, as 64 lower-case hexadecimal digits."""
+def sha256_of(path: Path, *, size: int | None = None) -> str:
+    """The SHA-256 of a file's content, as 64 lower-case hexadecimal digits.
+
+    With `size`, of its first `size` bytes, or of all when it has fewer.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
+        left = size
+        while chunk := file.read(_CHUNK_BYTES if left is None else min(left, _CHUNK_BYTES)):
             digest.update(chunk)
+            left = None if left is None else left - len(chunk)
     return digest.hexdigest()
 
 

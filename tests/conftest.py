@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from android_harness.building.executorch_libraries import PythonLibraryError
 from android_harness.building.runner_build import build_runner
 from tests.twin_bundles import TwinBundles, make_twins
 
-# The same examples in every run, so that a change is judged by what it changed;
-# `pytest --hypothesis-profile=default` draws new ones.
-settings.register_profile("repeatable", derandomize=True)
+# The same examples in every run, so that a change is judged by what it changed, and not by how busy
+# the machine is; `pytest --hypothesis-profile=default` draws new ones.
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("repeatable")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

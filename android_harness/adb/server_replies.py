@@ -17,6 +17,7 @@ from android_harness.errors import (
     UnauthorizedError,
 )
 
+_STATES: dict[str, DeviceState] = {state: state for state in get_args(DeviceState)}
 _NO_SERIAL = "(no serial number)"
 _FIELD = re.compile(r"(?:^|\s)(usb|product|model|device|transport_id):(\S*)")
 
@@ -82,7 +83,5 @@ def _device(line: str) -> ListedDevice:
 
 
 def _state(said: str) -> DeviceState:
-    for state in get_args(DeviceState):
-        if said == state or (state == "no permissions" and said.startswith(state)):
-            return state  # type: ignore[no-any-return]
-    return "unknown"
+    # "no permissions (user is in no group; see ...)"
+    return "no permissions" if said.startswith("no permissions") else _STATES.get(said, "unknown")

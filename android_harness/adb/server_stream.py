@@ -88,6 +88,7 @@ class ServerStream:
 
     def _send(self, data: memoryview) -> int:
         try:
+            self._socket.settimeout(self._reply_s)  # without one it would wait to send it all
             taken = self._socket.send(data)
         except OSError:
             with suppress(OSError):  # the last that the device said comes before the end

@@ -65,14 +65,19 @@ def run_with_input(
     stream = _open(connection, command)
     with _errors(connection, command, "the device takes no more input"):
         sent = 0
-        while data := content.read(stream.max_payload_bytes - _HEADER.size):
-            stream.write(_HEADER.pack(_STDIN, len(data)) + data, until_reply=True)
-            if stream.received:  # it has said something instead: an error, or its end
-                break
-            sent += len(data)
-            progress(sent)
-        else:
-            stream.write(_HEADER.pack(_CLOSE_STDIN, 0))
+        try:
+            while data := content.read(stream.max_payload_bytes - _HEADER.size):
+                stream.write(_HEADER.pack(_STDIN, len(data)) + data, until_reply=True)
+                if stream.received:  # it has said something instead: an error, or its end
+                    break
+                sent += len(data)
+                progress(sent)
+            else:
+                stream.write(_HEADER.pack(_CLOSE_STDIN, 0))
+        except OSError:
+            if not stream.received:
+                raise
+            # It ended while it was written to; why is in what it said.
         return _collected(_output(stream, None))
 
 

@@ -74,9 +74,9 @@ class UsbDevice:
 
     Attributes:
         serial: empty when this user may not read it.
-        state: `device` when it could be claimed.
+        state: `device` when nothing is known to be in the way.
         product: what it calls itself on USB; None when unknown.
-        reason: why it could not be claimed; empty when it could.
+        reason: why it cannot be used; empty when it can.
     """
 
     serial: str
@@ -85,20 +85,26 @@ class UsbDevice:
     reason: str = ""
 
 
-def attached_devices() -> list[UsbDevice]:
-    """The devices on USB now."""
+def attached_devices(*, claim: bool) -> list[UsbDevice]:
+    """The devices on USB now.
+
+    Args:
+        claim: claim each for a moment, to see whether another program holds it. A program that
+            opens the device in that moment finds it busy.
+    """
     with usb1.USBContext() as context:
         matches = interface_matcher(CLASS, SUBCLASS, PROTOCOL)
         pairs = [(each, matches(each)) for each in context.getDeviceIterator(skip_on_error=True)]
-        return [_looked_at(device, setting) for device, setting in pairs if setting is not None]
+        return [_looked_at(each, setting, claim=claim) for each, setting in pairs if setting]
 
 
-def _looked_at(device: Any, setting: Any) -> UsbDevice:
+def _looked_at(device: Any, setting: Any, *, claim: bool) -> UsbDevice:
     serial, product = "", None
     transport = ZeroTerminatedUsbTransport(device, setting)
     try:
         serial, product = device.getSerialNumber() or "", device.getProduct()
-        transport.connect()
+        if claim:
+            transport.connect()
     except usb1.USBErrorBusy:
         return UsbDevice(serial, "busy", product, "held by another program")
     except usb1.USBErrorAccess:

@@ -1,7 +1,7 @@
 """Builds the native runners from the C++ sources beside this file.
 
 There is one runner for each engine (`engines.py`). Built runners are kept by the hash of everything
-that decides what they are.
+that decides what they are (`recipe.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,92 +19,54 @@ from android_harness.building.accelerators import Accelerator, RunnerBuildError,
 from android_harness.building.build_process import OutputFunction, run_tool
 from android_harness.building.engines import Engine, program_of
 from android_harness.building.executorch_libraries import executorch_arguments
-from android_harness.building.llama_cpp_sources import (
-    SDIST_REQUIREMENT,
-    SDIST_SHA256,
-    llama_cpp_sources,
-)
+from android_harness.building.llama_cpp_sources import SDIST_REQUIREMENT, llama_cpp_sources
+from android_harness.building.recipe import RUNNER_SOURCES, Recipe, host_features, native_recipe
+from android_harness.building.toolchains import NDK_VARIABLES, toolchain_arguments
 from android_harness.host_folders import cache_root
-from exporters.durable_files import sha256_of
-
-RUNNER_SOURCES = Path(__file__).parents[1] / "runner"
-
-# The feature level of phones since about 2018; ggml's integer dot products need dotprod.
-_ARM_FEATURE_LEVEL = "armv8.2-a+dotprod+fp16"
-_ANDROID_PLATFORM = "android-28"
-
-
-def host_abi() -> str:
-    """The Android ABI name of this machine.
-
-    Raises:
-        RunnerBuildError: the runner does not support this processor.
-    """
-    machine = platform.machine().lower()
-    if machine in ("x86_64", "amd64"):
-        return "x86_64"
-    if machine in ("aarch64", "arm64"):
-        return "arm64-v8a"
-    raise RunnerBuildError(
-        f"the runner does not support the processor {machine}",
-        remedy="use an x86-64 or 64-bit ARM machine",
-    )
-
-
-def runner_path(
-    abi: str, accelerators: Sequence[Accelerator] = (), *, engine: Engine = "ggml"
-) -> Path:
-    """Where `build_runner` puts the engine's runner for `abi`, built or not."""
-    what = [SDIST_SHA256, abi, _instruction_set(abi), *sorted(accelerators)]
-    if engine == "executorch" and abi == host_abi():
-        what += executorch_arguments(android=False)
-    digest = hashlib.sha256("\n".join([*what, ""]).encode())
-    for path in _source_files(engine):
-        digest.update(f"{path.relative_to(RUNNER_SOURCES)} {sha256_of(path)}\n".encode())
-    name = "-".join([abi, *sorted(accelerators), digest.hexdigest()[:16]])
-    return cache_root() / "runner" / name / program_of(engine)
 
 
 def build_runner(
-    abi: str | None = None,
     accelerators: Sequence[Accelerator] = (),
     *,
     engine: Engine = "ggml",
     on_output: OutputFunction | None = None,
 ) -> Path:
-    """Builds the engine's runner for `abi` (this machine's when None) and returns its path.
+    """Builds the engine's runner for this machine; see `build`."""
+    return build(native_recipe(accelerators, engine=engine), on_output=on_output)
+
+
+def build(recipe: Recipe, *, on_output: OutputFunction | None = None) -> Path:
+    """Builds a runner and returns its path.
 
     Does nothing when this very runner is already built, and fetches nothing when the sources are
     in the cache. Several processes may ask at once; one builds, the others wait.
 
     Args:
-        accelerators: what ggml computes on beside the CPU.
         on_output: called with each line that pip, CMake and the compiler print.
 
     Raises:
         RunnerBuildError: a tool or SDK is missing, the sources cannot be fetched, or they do not
             build.
     """
-    abi = abi or host_abi()
-    if accelerators and engine != "ggml":
+    if recipe.accelerators and recipe.engine != "ggml":
         raise RunnerBuildError(
-            f"a runner with {engine} has no accelerators of its own",
+            f"a runner with {recipe.engine} has no accelerators of its own",
             remedy="export the bundle for the accelerator's backend instead",
         )
-    runner = runner_path(abi, accelerators, engine=engine)
+    runner = recipe.path
     if runner.is_file():
         return runner
     with _only_builder(on_output):
         if not runner.is_file():
-            folder = _configure(engine, abi, accelerators, on_output, tests=False)
-            _build(folder, on_output, target=program_of(engine))
-            if runner_path(abi, accelerators, engine=engine) != runner:
+            folder = _configure(recipe, on_output, tests=False)
+            _build(folder, on_output, target=program_of(recipe.engine))
+            if recipe.path != runner:
                 raise RunnerBuildError(
                     "the runner's sources changed while they were compiled",
                     remedy="build again",
                     file=RUNNER_SOURCES,
                 )
-            _install(folder / "bin" / program_of(engine), runner)
+            _install(folder / "bin" / program_of(recipe.engine), runner)
     return runner
 
 
@@ -116,7 +77,7 @@ def run_runner_tests(*, engine: Engine = "ggml", on_output: OutputFunction | Non
         RunnerBuildError: they do not build, or a test fails.
     """
     with _only_builder(on_output):
-        folder = _configure(engine, host_abi(), (), on_output, tests=True)
+        folder = _configure(native_recipe(engine=engine), on_output, tests=True)
         _build(folder, on_output, target="all")
         run_tool(["ctest", "--test-dir", str(folder), "--output-on-failure"], on_output)
 
@@ -128,104 +89,52 @@ def build_products(*, on_output: OutputFunction | None = None) -> Path:
         RunnerBuildError: it does not build.
     """
     with _only_builder(on_output):
-        folder = _configure("ggml", host_abi(), (), on_output, tests=True)
+        folder = _configure(native_recipe(), on_output, tests=True)
         _build(folder, on_output, target="products")
     return folder / "bin" / "products"
-
-
-def _source_files(engine: Engine) -> list[Path]:
-    """What the engine's runner is built of; other engines' sources do not change it."""
-    folders = [RUNNER_SOURCES / "src" / name for name in ("common", engine)]
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    return [RUNNER_SOURCES / "CMakeLists.txt", *sorted(files)]
 
 
 # Compiling ----------------------------------------------------------------------------------
 
 
-def _instruction_set(abi: str) -> str:
-    """What the compiler may assume of the processor, as part of a runner's identity."""
-    if abi != host_abi():
-        return _ARM_FEATURE_LEVEL
-    # A native build uses all that this processor has; a cache may be carried to another one.
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    return "native " + next((line for line in lines if line.startswith(("flags", "Features"))), "")
-
-
-def _toolchain(abi: str) -> list[str]:
-    """CMake's arguments that choose the compiler and the instruction set."""
-    if abi == host_abi():
-        return ["-DFWDLLM_MARCH=native"]
-    if abi != "arm64-v8a":
-        raise RunnerBuildError(
-            f"no way is known to build a runner for {abi} on {host_abi()}",
-            remedy="build it on such a machine, or choose arm64-v8a",
-        )
-    arguments = [f"-DFWDLLM_MARCH={_ARM_FEATURE_LEVEL}"]
-    if ndk := os.environ.get("ANDROID_NDK_ROOT"):
-        toolchain = Path(ndk) / "build" / "cmake" / "android.toolchain.cmake"
-        if not toolchain.is_file():
-            raise RunnerBuildError(
-                "ANDROID_NDK_ROOT is set, but holds no CMake toolchain file",
-                remedy="set it to the folder of an installed Android NDK, or unset it",
-                file=toolchain,
-            )
-        return [
-            *arguments,
-            f"-DCMAKE_TOOLCHAIN_FILE={toolchain}",
-            f"-DANDROID_ABI={abi}",
-            f"-DANDROID_PLATFORM={_ANDROID_PLATFORM}",
-            "-DANDROID_STL=c++_static",
-        ]
-    if shutil.which("aarch64-linux-gnu-g++"):
-        return [
-            *arguments,
-            "-DCMAKE_SYSTEM_NAME=Linux",
-            "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
-            "-DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc",
-            "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++",
-            "-DCMAKE_EXE_LINKER_FLAGS=-static",  # Android has no glibc
-        ]
-    raise RunnerBuildError(
-        "no compiler for arm64-v8a was found",
-        remedy="set ANDROID_NDK_ROOT to an Android NDK, or install g++-aarch64-linux-gnu",
-    )
-
-
-def _engine_arguments(engine: Engine, abi: str, accelerators: Sequence[Accelerator]) -> list[str]:
+def _engine_arguments(recipe: Recipe) -> list[str]:
     """CMake's arguments that choose the engine and what it needs."""
-    android = abi != host_abi()
-    if engine == "executorch":
+    android = recipe.phones is not None
+    if recipe.engine == "executorch":
         return ["-DFWDLLM_ENGINE=executorch", *executorch_arguments(android=android)]
-    if accelerators and android and "ANDROID_NDK_ROOT" not in os.environ:
-        raise RunnerBuildError(
-            "a runner with accelerators needs Android's own libraries",
-            remedy="set ANDROID_NDK_ROOT to an Android NDK",
-        )
-    chosen = cmake_arguments(sorted(accelerators), android=android)
+    chosen = cmake_arguments(recipe.accelerators, android=android)
     return ["-DFWDLLM_ENGINE=ggml", f"-DGGML_SOURCE={SDIST_REQUIREMENT}", *chosen]
 
 
-def _configure(
-    engine: Engine,
-    abi: str,
-    accelerators: Sequence[Accelerator],
-    on_output: OutputFunction | None,
-    *,
-    tests: bool,
-) -> Path:
+def _toolchain_arguments(recipe: Recipe, on_output: OutputFunction | None) -> list[str]:
+    """CMake's arguments that choose the compiler and the instruction set."""
+    cpu = f"-DFWDLLM_CPU_OPTIONS={recipe.cpu_options}"
+    if recipe.phones is None:
+        return [cpu]
+    toolchain = recipe.phones.toolchain
+    if toolchain != "ndk" and (recipe.engine != "ggml" or recipe.accelerators):
+        raise RunnerBuildError(
+            f"{' and '.join(recipe.accelerators) or recipe.engine} on phones needs Android's own "
+            "libraries",
+            remedy=f"install an Android NDK and set {NDK_VARIABLES[0]} to its folder",
+        )
+    return [cpu, *toolchain_arguments(toolchain, recipe.abi, on_output)]
+
+
+def _configure(recipe: Recipe, on_output: OutputFunction | None, *, tests: bool) -> Path:
     """Runs CMake; returns the build folder, which later builds of changed sources reuse."""
-    chosen = [*_engine_arguments(engine, abi, accelerators), *_toolchain(abi)]
+    engine = _engine_arguments(recipe)
     if shutil.which("cmake") is None:
         raise RunnerBuildError("cmake is not installed", remedy="install cmake and a C++ compiler")
+    chosen = [*engine, *_toolchain_arguments(recipe, on_output)]
     llama_cpp = llama_cpp_sources(on_output)
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     arguments = [*generator, f"-DLLAMA_CPP_DIR={llama_cpp}", "-DCMAKE_BUILD_TYPE=Release", *chosen]
     # CMake keeps a build folder to one source folder, compiler and set of instructions.
-    key = "\n".join([str(RUNNER_SOURCES), _instruction_set(abi), *arguments])
+    processor = host_features() if recipe.phones is None else ""
+    key = "\n".join([str(RUNNER_SOURCES), processor, *arguments])
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    folder = cache_root() / "runner-build" / f"{abi}-{digest}"
+    folder = cache_root() / "runner-build" / ".".join([*recipe.labels, digest])
     testing = f"-DBUILD_TESTING={'ON' if tests else 'OFF'}"
     run_tool(
         ["cmake", "-S", str(RUNNER_SOURCES), "-B", str(folder), *arguments, testing], on_output

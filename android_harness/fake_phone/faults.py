@@ -15,10 +15,11 @@ class Faults:
         reset_after_bytes: the same with a TCP reset.
         stall_after_bytes: stops reading and answering once it has received so many bytes.
         refuse_service: refuses to open services that start so.
-        fail_push_after_bytes: answers a push with FAIL once it has so many bytes of content.
-        fail_message: the text of that FAIL.
+        fail_push_after_bytes: answers a push with FAIL once it has so many bytes of content, and
+            ends a command that got so much input.
+        fail_message: the text of that FAIL, and what that command says last.
         silent_after_fail: acknowledges nothing more after that FAIL.
-        corrupt_push: stores pushed content with its last byte changed.
+        corrupt_push: stores pushed content, and hands input over, with its last byte changed.
         omit_exit_packet: ends commands without reporting their exit code.
         vanish_at_exit: drops the connection when a command ends.
         read_delay_s: waits so long before it takes each packet.

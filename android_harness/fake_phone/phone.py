@@ -126,6 +126,7 @@ class FakePhone:
             root=self._root,
             slowdown=self._slowdown,
             faults=self.faults,
+            traffic=self.traffic,
         )
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ from android_harness.fake_phone.connection import DropConnectionError, Stream, S
 from android_harness.fake_phone.device_root import DeviceRoot
 from android_harness.fake_phone.faults import Faults
 from android_harness.fake_phone.processes import Slowdown
+from android_harness.fake_phone.traffic import Traffic
 
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _HEADER = struct.Struct("<BI")
@@ -38,7 +39,12 @@ def parse_shell_service(name: str) -> ShellRequest | None:
 
 
 async def serve_shell(
-    stream: Stream, request: ShellRequest, root: DeviceRoot, slowdown: Slowdown, faults: Faults
+    stream: Stream,
+    request: ShellRequest,
+    root: DeviceRoot,
+    slowdown: Slowdown,
+    faults: Faults,
+    traffic: Traffic,
 ) -> None:
     """Runs the command; when the host leaves early, it goes on without it, as on a phone."""
     arguments = ["-c", request.command] if request.command else []
@@ -53,7 +59,7 @@ async def serve_shell(
         start_new_session=True,
     )
     slowdown.add(process.pid)
-    feeding = asyncio.create_task(_feed(stream, process, packets=request.packets))
+    feeding = asyncio.create_task(_feed(stream, process, request, faults, traffic))
     try:
         outputs = [_forward(stream, process.stdout, _STDOUT, packets=request.packets)]
         if process.stderr is not None:
@@ -80,19 +86,38 @@ async def _forward(
             await stream.write((_HEADER.pack(kind, len(data)) if packets else b"") + data)
 
 
-async def _feed(stream: Stream, process: asyncio.subprocess.Process, *, packets: bool) -> None:
+async def _feed(
+    stream: Stream,
+    process: asyncio.subprocess.Process,
+    request: ShellRequest,
+    faults: Faults,
+    traffic: Traffic,
+) -> None:
     """Passes the host's input on until it closes it or leaves."""
     assert process.stdin is not None
     with suppress(StreamClosedError, ConnectionError):
-        while True:
-            if not packets:
+        if not request.packets:
+            while True:
                 process.stdin.write(await stream.read())
-            else:
-                kind, length = _HEADER.unpack(await stream.read_exactly(_HEADER.size))
-                data = await stream.read_exactly(length)
-                if kind == _CLOSE_STDIN:
-                    break
-                if kind == _STDIN:
-                    process.stdin.write(data)
+                await process.stdin.drain()
+        received = 0
+        while True:
+            kind, length = _HEADER.unpack(await stream.read_exactly(_HEADER.size))
+            data = await stream.read_exactly(length)
+            if kind == _CLOSE_STDIN:
+                break
+            if kind != _STDIN:
+                continue
+            traffic.add_pushed(len(data))
+            received += len(data)
+            limit = faults.fail_push_after_bytes
+            if limit is not None and received > limit:
+                said = faults.fail_message.encode()
+                await stream.write(_HEADER.pack(_STDERR, len(said)) + said)
+                process.kill()
+                break
+            if faults.corrupt_push and data:
+                data = data[:-1] + bytes([data[-1] ^ 1])
+            process.stdin.write(data)
             await process.stdin.drain()
     process.stdin.close()

@@ -6,7 +6,7 @@ import threading
 
 
 class Traffic:
-    """Counts bytes of pushed file content, over all connections."""
+    """Counts bytes of pushed file content and of what commands got as their input, overall."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
-import uuid
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from android_harness.errors import PushVerificationError, TransferError
+from android_harness.errors import (
+    DeviceGoneError,
+    DeviceOfflineError,
+    DeviceTimeoutError,
+    NoSpaceError,
+    PushVerificationError,
+)
+from android_harness.facts.free_space import read_free_bytes
+from android_harness.pushing.incoming_file import IncomingFile
 from android_harness.target import Target
 from android_harness.transfer_errors import transfer_error
 from exporters.durable_files import sha256_of
 
-# Prints the SHA-256 of $1, nothing when the file is absent, or `unavailable` when the device has
-# no program for it.
-_HASH = """
-[ -f "$1" ] || exit 0
-sha256sum "$1" 2>/dev/null || toybox sha256sum "$1" 2>/dev/null ||
-  busybox sha256sum "$1" 2>/dev/null || echo unavailable
-"""
-_ADOPT = """
-mkdir -p "${2%/*}" && chmod "$3" "$1" && mv -f "$1" "$2"
-"""
+_LOST = (DeviceGoneError, DeviceOfflineError, DeviceTimeoutError)
+_PATIENCE_S = 30.0
+_ATTEMPTS_WITHOUT_PROGRESS = 3
 
 
 class ContentStore:
@@ -30,10 +29,14 @@ class ContentStore:
 
     A file gets its name there only after the device confirmed its hash, so that a name in the
     store is a promise. Each store object checks what it finds once more, the first time.
+
+    Args:
+        patience_s: how long to wait for a device that is lost or silent; hashing has its time.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, patience_s: float = _PATIENCE_S) -> None:
         self._target = target
+        self._patience_s = patience_s
         self._folder = target.workspace / "store"
         self._verified: set[PurePosixPath] = set()
         self._lock = threading.Lock()
@@ -47,10 +50,17 @@ class ContentStore:
     ) -> PurePosixPath:
         """The path on the device of a file with the content of `local`.
 
+        Only what is missing there is sent. When the link breaks, the device is waited for and
+        the rest follows, as long as each attempt brings some of it.
+
         Args:
-            progress: called with the bytes sent so far; once with all when nothing is sent.
+            progress: called with the bytes that are there: first with what was there before.
 
         Raises:
+            NoSpaceError: before anything is sent, when the device has no room for it.
+            DeviceGoneError, DeviceOfflineError, DeviceTimeoutError: the link does not hold; what
+                has arrived stays, and calling this again, also from another process, sends the
+                rest.
             PushVerificationError: what arrived is not what was sent.
             TransferError, DeviceError: it could not be sent.
         """
@@ -59,51 +69,65 @@ class ContentStore:
         except OSError as error:
             raise transfer_error(str(error), device=self._target.name, file=local) from error
         path = self._folder / digest / local.name
+        report = progress or (lambda _: None)
         with self._lock:  # two threads must not send the same content
             if path not in self._verified:
-                if self._digest_of(path) != digest:
-                    self._send(local, path, digest, executable, progress)
+                incoming = IncomingFile(self._target, local, digest, patience_s=self._patience_s)
+                self._send(local, incoming, path, "755" if executable else "644", report)
                 self._verified.add(path)
-        if progress is not None:
-            progress(size)
+        report(size)
         return path
 
     def _send(
         self,
         local: Path,
+        incoming: IncomingFile,
         path: PurePosixPath,
-        digest: str,
-        executable: bool,
-        progress: Callable[[int], None] | None,
+        mode: str,
+        report: Callable[[int], None],
     ) -> None:
-        incoming = self._folder / "incoming" / uuid.uuid4().hex
+        """Makes `path` whole, over as many connections as that takes."""
+        furthest, attempts = -1, 0  # attempts since one brought something
+        while True:
+            attempts += 1
+            try:
+                incoming.settle()
+                if incoming.digest_of(path) == incoming.digest:
+                    return
+                there = incoming.arrived()
+                if furthest < 0:
+                    self._require_space(incoming.size - there, local)
+                if there > furthest:
+                    furthest, attempts = there, 1
+                report(there)
+                self._target.append(local, incoming.path, offset=there, progress=report)
+                if incoming.adopt(path, mode=mode):
+                    return
+                if attempts == _ATTEMPTS_WITHOUT_PROGRESS:
+                    raise PushVerificationError(
+                        "the file does not become whole on the device",
+                        device=self._target.name,
+                        file=local,
+                    )
+            except _LOST as error:
+                said = f"{max(furthest, 0)} of {incoming.size} bytes of {local.name}"
+                error.remedy = f"{error.remedy}; what has arrived, {said}, is not sent again"
+                if attempts == _ATTEMPTS_WITHOUT_PROGRESS or not self._is_back():
+                    raise
+
+    def _is_back(self) -> bool:
+        """Whether the lost device answers again in time."""
         try:
-            self._target.push(local, incoming, progress=progress)
-            arrived = self._digest_of(incoming)
-            if arrived != digest:
-                raise PushVerificationError(
-                    f"the content has SHA-256 {arrived} on the device and {digest} here",
-                    device=self._target.name,
-                    file=local,
-                )
-        except TransferError:
-            self._target.run(["rm", "-f", str(incoming)])
-            raise
-        mode = "755" if executable else "644"
-        self._target.check(["sh", "-c", _ADOPT, "adopt", str(incoming), str(path), mode])
+            self._target.wait_for(timeout_s=self._patience_s)
+        except _LOST:
+            return False
+        return True
 
-    def _digest_of(self, path: PurePosixPath) -> str | None:
-        """The SHA-256 of a file on the device, or None when it is absent.
-
-        Without a hash program there, the content is read back and hashed here.
-        """
-        result = self._target.check(["sh", "-c", _HASH, "hash", str(path)])
-        words = result.stdout.decode().split()
-        if not words:
-            return None
-        if words[0] != "unavailable":
-            return words[0].removeprefix("\\")  # coreutils marks names with odd characters so
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "content"
-            self._target.pull(path, copy)
-            return sha256_of(copy)
+    def _require_space(self, needed: int, local: Path) -> None:
+        free = read_free_bytes(self._target, self._folder)
+        if free is not None and free < needed:
+            raise NoSpaceError(
+                f"{needed / 1e6:.1f} MB are needed and {free / 1e6:.1f} MB are free",
+                device=self._target.name,
+                file=local,
+            )

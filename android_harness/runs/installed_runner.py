@@ -12,15 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from android_harness.building.accelerators import Accelerator, accelerator_of
-from android_harness.building.elf import elf_abi
+from android_harness.building.accelerators import accelerator_of
+from android_harness.building.choose_runner import check_runner_starts, choose_runner
 from android_harness.building.engines import Engine, engine_of
 from android_harness.building.executorch_delegates import PhoneDelegate, phone_delegate
-from android_harness.building.runner_build import runner_path
 from android_harness.errors import (
     RunnerMissingError,
     UnsupportedDeviceError,
-    WrongAbiError,
 )
 from android_harness.facts.device_facts import DeviceFacts, read_device_facts
 from android_harness.facts.identity import DeviceIdentity, read_identity
@@ -227,16 +225,16 @@ def install_runner(
     Args:
         device: what computes there, such as vulkan or Vulkan0; None: the CPU, or the backend that
             a bundle for ExecuTorch was exported for.
-        runner: the runner binary; None takes the one of the bundle's engine that was built for the
-            target's ABI and `device`.
+        runner: the runner binary; None takes the best one for the bundle's engine and `device`
+            that was built for what the target's processor has.
         progress: called with (file name, bytes sent so far, bytes in total).
 
     Raises:
         FwdllmError: `device` is given for a bundle that has its backend built in.
         DelegateMissingError: a library that the bundle's backend needs on a phone is not here.
-        RunnerMissingError: no runner was built for the device's ABI.
-        WrongAbiError: the runner is for another processor.
-        UnsupportedDeviceError: the device does not tell its ABI.
+        RunnerMissingError: no runner was built for the device, or there is none at `runner`.
+        WrongAbiError: the runner is for another processor, or for another system.
+        UnsupportedDeviceError: the device does not tell its ABI, or no runner can be for it.
         DeviceError: a file could not be placed; the subclass says why.
     """
     facts = read_device_facts(target)
@@ -252,10 +250,10 @@ def install_runner(
         )
     accelerator = accelerator_of(device)
     accelerators = () if accelerator is None else (accelerator,)
-    runner = runner or runner_path(facts.abi, accelerators, engine=engine)
+    runner = runner or choose_runner(target, facts, engine, accelerators)
     if not runner.is_file():
-        raise _missing(runner, engine, facts.abi, accelerators, target.name)
-    _check_abi(runner, facts, target.name)
+        raise RunnerMissingError("there is no such runner", device=target.name, file=runner)
+    check_runner_starts(runner, target, facts)
 
     store = ContentStore(target)
 
@@ -303,29 +301,3 @@ def _delegate(bundle: Bundle, target: Target) -> PhoneDelegate:
     if bundle.manifest.backend is None or isinstance(target, LocalTarget):
         return PhoneDelegate()
     return phone_delegate(bundle.manifest.backend, bundle.manifest.soc)
-
-
-def _missing(
-    runner: Path, engine: Engine, abi: str, accelerators: Sequence[Accelerator], device: str
-) -> RunnerMissingError:
-    what = f"there is no runner for {abi}" + ("" if engine == "ggml" else f" and {engine}")
-    options = [f"--abi {abi}", *(f"--with {each}" for each in accelerators)]
-    if engine != "ggml":
-        options.insert(0, f"--backend {engine}")
-    return RunnerMissingError(
-        " with ".join([what, *accelerators]),
-        device=device,
-        remedy=f"build it with `fwdllm runner build {' '.join(options)}`",
-        file=runner,
-    )
-
-
-def _check_abi(runner: Path, facts: DeviceFacts, device: str) -> None:
-    """Before the push: a wrong binary shows only as a shell's syntax error on the device."""
-    abi = elf_abi(runner)
-    if abi is not None and abi not in facts.abis:
-        raise WrongAbiError(
-            f"the runner is built for {abi}, the device runs {', '.join(facts.abis)}",
-            device=device,
-            file=runner,
-        )

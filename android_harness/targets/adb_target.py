@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import threading
 import time
@@ -21,6 +22,7 @@ from android_harness.adb.socket_meter import SocketMeter
 from android_harness.errors import DeviceBusyError
 from android_harness.interruption import Interruption
 from android_harness.target import (
+    APPEND_BLOCK_BYTES,
     CommandResult,
     RemoteStat,
     SocketTraffic,
@@ -32,8 +34,11 @@ from exporters.durable_files import replaced_atomically
 
 _DEFAULT_WORKSPACE = "/data/local/tmp/fwdllm"
 _ANSWER_TIMEOUT_S = 15.0
-_BEGIN = 'mkdir -p "${1%/*}" && cat >"$1"'
-_APPEND = 'cat >>"$1"'
+# Writes its input to the file $1 from block $2 on.
+_APPEND = f"""
+mkdir -p "${{1%/*}}" && dd of="$1" bs={APPEND_BLOCK_BYTES} seek="$2" conv=notrunc
+"""
+_DD_STATISTICS = re.compile(r"\d+(\+\d+ records| bytes)")
 
 
 class AdbTarget(Target):
@@ -117,7 +122,10 @@ class AdbTarget(Target):
         progress: Callable[[int], None] | None = None,
     ) -> None:
         # Not by `sync:`, whose daemon removes what had arrived when the link breaks.
-        command = ["sh", "-c", _APPEND if offset else _BEGIN, "append", str(remote)]
+        blocks, rest = divmod(offset, APPEND_BLOCK_BYTES)
+        if rest:
+            raise ValueError(f"{offset} is not a multiple of {APPEND_BLOCK_BYTES}")
+        command = ["sh", "-c", _APPEND, "append", str(remote), str(blocks)]
         with open_for_reading(local, device=self.name) as file, self._connection() as connection:
             file.seek(offset)
             result = run_with_input(
@@ -127,8 +135,10 @@ class AdbTarget(Target):
                 progress=lambda sent: progress(offset + sent) if progress else None,
             )
         if result.exit_code != 0:
+            said = result.stderr.decode(errors="replace").strip().splitlines()
+            complaints = [line for line in said if not _DD_STATISTICS.match(line)]
             raise transfer_error(
-                result.stderr.decode(errors="replace").strip() or f"exit code {result.exit_code}",
+                "; ".join(complaints) or f"exit code {result.exit_code}",
                 device=self.name,
                 file=remote,
                 phase="appending",

@@ -34,7 +34,6 @@ _ERROR_OF_STATE: dict[DeviceState, type[DeviceError]] = {
     "rescue": NotAndroidError,
     "busy": DeviceBusyError,
     "absent": DeviceGoneError,
-    "unknown": DeviceOfflineError,
 }
 
 
@@ -48,7 +47,6 @@ class FoundDevice:
         model: None: unknown.
         through: how it is reached.
         reason: why it cannot be used; empty when it can.
-        remedy: what to do then.
     """
 
     spec: str
@@ -64,7 +62,10 @@ class FoundDevice:
 
     @property
     def remedy(self) -> str:
-        return "" if self.usable else _ERROR_OF_STATE[self.state].default_remedy
+        """What to do where it cannot be used."""
+        if self.usable:
+            return ""
+        return _ERROR_OF_STATE.get(self.state, DeviceOfflineError).default_remedy
 
 
 def found_devices() -> list[FoundDevice]:
@@ -103,8 +104,12 @@ def listed_device(device: ListedDevice, server: AdbServer) -> FoundDevice:
     )
 
 
-def usb_devices() -> list[FoundDevice]:
-    """The devices with a debugging interface on USB; each is claimed for a moment, to see."""
+def usb_devices(*, claim: bool = True) -> list[FoundDevice]:
+    """The devices with a debugging interface on USB.
+
+    Args:
+        claim: claim each for a moment, to see whether another program holds it.
+    """
     try:
         from android_harness.adb.usb_transport import attached_devices
     except (ImportError, OSError):  # no libusb on this machine
@@ -117,7 +122,7 @@ def usb_devices() -> list[FoundDevice]:
             through="USB",
             reason=device.reason,
         )
-        for device in attached_devices()
+        for device in attached_devices(claim=claim)
     ]
 
 

@@ -142,10 +142,13 @@ class LocalTarget(Target):
         offset: int = 0,
         progress: Callable[[int], None] | None = None,
     ) -> None:
+        to = Path(remote)
         try:
-            Path(remote).parent.mkdir(parents=True, exist_ok=True)
-            with local.open("rb") as reader, Path(remote).open("ab" if offset else "wb") as writer:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            to.touch()
+            with local.open("rb") as reader, to.open("r+b") as writer:
                 reader.seek(offset)
+                writer.seek(offset)
                 while chunk := reader.read(_CHUNK_BYTES):
                     self._interruption.check()
                     writer.write(chunk)

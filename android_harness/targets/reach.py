@@ -82,7 +82,11 @@ def open_usb_target(serial: str, *, timeouts: AdbTimeouts) -> AdbTarget:
             return _connected(connection, keys)
         except UsbDeviceNotFoundError as error:
             raise DeviceGoneError(
-                "no adb server answers, and there is no such device on USB", device=name
+                "no adb server answers, and there is no such device on USB",
+                device=name,
+                phase="connecting",
+                remedy="check the cable and that debugging is on; for a device on the network, "
+                "`adb start-server` and `adb connect HOST:PORT`, or use adb-tcp:HOST:PORT",
             ) from error
         except usb1.USBErrorBusy as error:
             raise DeviceBusyError("another program holds it on USB", device=name) from error

@@ -12,6 +12,7 @@ from exporters.errors import FwdllmError
 from toolkit.cli import (
     allocate,
     bench,
+    clean,
     convergence,
     demo,
     devices,
@@ -45,6 +46,7 @@ app.add_typer(runner.app, name="runner")
 app.command("devices")(devices.devices)
 app.command("push")(push.push)
 app.command("telemetry")(telemetry.telemetry)
+app.command("clean")(clean.clean)
 app.command("bench")(bench.bench)
 app.command("restore")(restore.restore)
 app.command("runs")(runs.runs)

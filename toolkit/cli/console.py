@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from exporters.errors import FwdllmError
 
 out = Console()
 err = Console(stderr=True)
 
-# (stage, done, total): how long-running work reports itself; a new stage gets its own bar.
-OnProgress = Callable[[str, int, int], None]
+
+class OnProgress(Protocol):
+    """How long-running work reports itself; a new stage gets its own bar."""
+
+    def __call__(self, stage: str, done: int, total: int, *, in_bytes: bool = False) -> None: ...
 
 
 def print_json(value: Any) -> None:
@@ -41,13 +46,24 @@ def print_error(error: FwdllmError) -> None:
         err.print(f"  [bold]remedy:[/] {escape(error.remedy)}", highlight=False, soft_wrap=True)
 
 
+class _AmountColumn(ProgressColumn):
+    """How much is done: of bytes in MB, with MB/s; else by number."""
+
+    def render(self, task: Task) -> Text:
+        if not task.fields["in_bytes"]:
+            return Text(f"{task.completed:.0f}/{task.total:.0f}", style="progress.download")
+        speed = "" if task.speed is None else f", {task.speed / 1e6:.1f} MB/s"
+        text = f"{task.completed / 1e6:.1f}/{(task.total or 0) / 1e6:.1f} MB{speed}"
+        return Text(text, style="progress.download")
+
+
 @contextmanager
 def progress_bars() -> Iterator[OnProgress]:
     """Bars on stderr, one per stage; silent where stderr is not a terminal."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        _AmountColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=err,
@@ -55,9 +71,12 @@ def progress_bars() -> Iterator[OnProgress]:
     ) as progress:
         bars: dict[str, Any] = {}
 
-        def on_progress(stage: str, done: int, total: int) -> None:
+        def on_progress(stage: str, done: int, total: int, *, in_bytes: bool = False) -> None:
             if stage not in bars:
-                bars[stage] = progress.add_task(escape(stage), total=total)
+                # What was done before counts neither into the speed nor into the time that is left.
+                bars[stage] = progress.add_task(
+                    escape(stage), completed=done, total=total, in_bytes=in_bytes
+                )
             progress.update(bars[stage], completed=done, total=total)
 
         yield on_progress

@@ -71,6 +71,27 @@ def read_device_report(target: Target) -> DeviceReport:
     return DeviceReport(facts, status, fit_to_measure(facts, status))
 
 
+def overview(report: DeviceReport) -> list[str]:
+    """A row of a table of devices: device, clusters, memory, accelerators, battery, fitness."""
+    facts, status = report.facts, report.status
+    name = " ".join(part for part in (facts.manufacturer, facts.model) if part)
+    clusters = (
+        f"{len(cluster.cores)} {cluster.micro_architecture or 'cores'}"
+        for cluster in reversed(facts.clusters)
+    )
+    battery = status.battery
+    return [
+        "\n".join(part for part in (name, facts.soc or facts.cpu_model) if part) or _UNKNOWN,
+        "\n".join(clusters) or _UNKNOWN,
+        _gib(facts.memory_total_bytes) or _UNKNOWN,
+        "\n".join(dict.fromkeys(sign.kind for sign in facts.accelerators)),
+        "none"
+        if battery.present is False
+        else (f"{battery.level_percent:.0f} %" if battery.level_percent is not None else _UNKNOWN),
+        "\n".join(reason.code for reason in report.unfit) or "yes",
+    ]
+
+
 def device_table(spec: str, report: DeviceReport) -> RenderableType:
     """The report for people; `--json` has all of it, with where each fact is from."""
     facts, status = report.facts, report.status

@@ -107,7 +107,7 @@ def installed(
     """
 
     def on_push(name: str, done: int, total: int) -> None:
-        on_progress(f"{spec} {name}", done, total)
+        on_progress(f"{spec} {name}", done, total, in_bytes=True)
 
     with open_target(spec) as target:
         yield install_runner(target, bundle, device=device, progress=on_push)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,21 +28,58 @@ def push(
     from toolkit.cli.fleet import install_and_report, on_each_device, raise_failures
 
     loaded = Bundle(bundle)
+    targets = expand_targets(target)
+    counts = {spec: PushedBytes() for spec in targets}
 
-    def push_to(spec: str, reached: Target, report: Report) -> dict[str, str]:
-        runner = install_and_report(reached, loaded, report, device)
+    def push_to(spec: str, reached: Target, report: Report) -> dict[str, Any]:
+        counted = counts[spec]
+        runner = install_and_report(reached, loaded, counted.counting(report), device)
         return {
             "target": spec,
             "workspace": str(reached.workspace),
             "runner_sha256": runner.runner_sha256,
             "bundle_sha256": loaded.sha256,
+            "bytes_sent": counted.sent,
+            "bytes_there_before": counted.there_before,
         }
 
-    outcomes = on_each_device(expand_targets(target), push_to, patience_minutes=patience)
+    outcomes = on_each_device(targets, push_to, patience_minutes=patience)
     pushed = [each.result for each in outcomes if each.result is not None]
     if json:
         print_json(pushed)
     else:
         for row in pushed:
-            out.print(f"{row['target']}: runner and bundle verified in {row['workspace']}")
+            out.print(
+                f"{row['target']}: runner and bundle verified in {row['workspace']}: "
+                f"{row['bytes_sent'] / 1e6:,.1f} MB sent, {row['bytes_there_before'] / 1e6:,.1f} "
+                "MB were there already",
+                highlight=False,
+                soft_wrap=True,
+            )
     raise_failures(outcomes)
+
+
+class PushedBytes:
+    """How much of the files had to be sent, from their progress: its beginning was there before."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[int, int]] = {}  # what was there before, and what is needed
+
+    def counting(self, report: Report) -> Report:
+        """Also counts what it is told."""
+
+        def count(
+            stage: str, done: int, total: int, detail: str = "", celsius: float | None = None
+        ) -> None:
+            self._files.setdefault(stage, (done, total))
+            report(stage, done, total, detail, celsius)
+
+        return count
+
+    @property
+    def there_before(self) -> int:
+        return sum(before for before, _ in self._files.values())
+
+    @property
+    def sent(self) -> int:
+        return sum(total - before for before, total in self._files.values())

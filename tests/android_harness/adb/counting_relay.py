@@ -14,6 +14,7 @@ class CountingRelay:
     Attributes:
         port: where it listens, on loopback.
         from_client, to_client: the bytes it read from its clients, and gave to them, so far.
+        hold_at: it gives its clients so many bytes in all, and the rest only after `release`.
     """
 
     def __init__(self, port: int) -> None:
@@ -23,6 +24,12 @@ class CountingRelay:
         self.from_client = 0
         self.to_client = 0
         self.connections = 0
+        self.hold_at: int | None = None
+        self._released = threading.Event()
+
+    def release(self) -> None:
+        """Passes on what was held back."""
+        self._released.set()
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -36,6 +43,7 @@ class CountingRelay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.release()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
@@ -59,6 +67,13 @@ class CountingRelay:
     def _pass_on(self, source: socket.socket, sink: socket.socket, counter: str) -> None:
         try:
             while data := source.recv(1 << 16):
+                if counter == "to_client" and self.hold_at is not None:
+                    at_once = max(0, self.hold_at - self.to_client)
+                    sink.sendall(data[:at_once])
+                    if at_once < len(data):
+                        self._released.wait()
+                    sink.sendall(data[at_once:])
+                    continue
                 with self._lock:
                     setattr(self, counter, getattr(self, counter) + len(data))
                 sink.sendall(data)

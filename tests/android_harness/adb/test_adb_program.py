@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from android_harness.fake_phone import FakePhone
-
-ADB = shutil.which("adb")
-pytestmark = pytest.mark.skipif(ADB is None, reason="no adb program on this machine")
-
-Adb = Callable[..., "subprocess.CompletedProcess[bytes]"]
+from tests.android_harness.adb.adb_program import AdbProgram
 
 
 @pytest.fixture(scope="module")
-def adb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adb]:
-    """Runs adb against a server of its own, so that a running one is not disturbed."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    home = tmp_path_factory.mktemp("adb-home")
-
-    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(  # type: ignore[call-overload, no-any-return]
-            [ADB, "-P", str(port), *arguments],
-            env={**os.environ, "HOME": str(home)},
-            capture_output=True,
-            timeout=30,
-            **options,
-        )
-
-    run("start-server")
-    yield run
-    run("kill-server")
-
-
-@pytest.fixture(scope="module")
-def serial(adb: Adb) -> Iterator[str]:
+def serial(adb: AdbProgram) -> Iterator[str]:
     with FakePhone(known_keys=(), accept_new_keys=True) as phone:
         serial = f"127.0.0.1:{phone.port}"
         adb("connect", serial)
@@ -50,7 +22,7 @@ def serial(adb: Adb) -> Iterator[str]:
         adb("disconnect", serial)
 
 
-def test_it_is_listed_as_a_device(adb: Adb, serial: str) -> None:
+def test_it_is_listed_as_a_device(adb: AdbProgram, serial: str) -> None:
     line = next(
         line for line in adb("devices", "-l").stdout.decode().splitlines() if serial in line
     )
@@ -58,17 +30,17 @@ def test_it_is_listed_as_a_device(adb: Adb, serial: str) -> None:
     assert "model:Fake_Phone" in line
 
 
-def test_commands_have_exit_codes_and_two_outputs(adb: Adb, serial: str) -> None:
+def test_commands_have_exit_codes_and_two_outputs(adb: AdbProgram, serial: str) -> None:
     result = adb("-s", serial, "shell", "echo out; echo err >&2; exit 7")
     assert (result.returncode, result.stdout, result.stderr) == (7, b"out\n", b"err\n")
 
 
-def test_commands_read_input(adb: Adb, serial: str) -> None:
+def test_commands_read_input(adb: AdbProgram, serial: str) -> None:
     assert adb("-s", serial, "shell", "cat", input=b"through").stdout == b"through"
     assert adb("-s", serial, "exec-out", "printf raw").stdout == b"raw"
 
 
-def test_files_travel_both_ways(adb: Adb, serial: str, tmp_path: Path) -> None:
+def test_files_travel_both_ways(adb: AdbProgram, serial: str, tmp_path: Path) -> None:
     local, back = tmp_path / "local", tmp_path / "back"
     local.write_bytes(os.urandom(3_000_000))
 
@@ -81,6 +53,6 @@ def test_files_travel_both_ways(adb: Adb, serial: str, tmp_path: Path) -> None:
     assert b"file" in adb("-s", serial, "ls", "/data/local/tmp/folder").stdout
 
 
-def test_properties_are_those_of_a_phone(adb: Adb, serial: str) -> None:
+def test_properties_are_those_of_a_phone(adb: AdbProgram, serial: str) -> None:
     assert adb("-s", serial, "shell", "getprop ro.product.model").stdout == b"Fake Phone\n"
     assert b"[ro.product.model]: [Fake Phone]\n" in adb("-s", serial, "shell", "getprop").stdout

@@ -6,16 +6,15 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from android_harness.building import llama_cpp_sources, runner_build
+from android_harness.building import llama_cpp_sources, recipe, runner_build
 from android_harness.building.accelerators import RunnerBuildError
-from android_harness.building.runner_build import (
-    build_runner,
-    host_abi,
-    runner_path,
-)
+from android_harness.building.recipe import host_abi, native_recipe, phone_recipes
+from android_harness.building.runner_build import build, build_runner
+from android_harness.building.toolchains import NDK_VARIABLES
 
 
 @pytest.fixture
@@ -29,14 +28,15 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def own_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the C++ sources that a test may change."""
     copy = tmp_path / "runner"
-    shutil.copytree(runner_build.RUNNER_SOURCES, copy)
-    monkeypatch.setattr(runner_build, "RUNNER_SOURCES", copy)
+    shutil.copytree(recipe.RUNNER_SOURCES, copy)
+    for module in (recipe, runner_build):
+        monkeypatch.setattr(module, "RUNNER_SOURCES", copy)
     return copy
 
 
 def test_a_built_runner_is_not_built_again(runner_binary: Path) -> None:
     lines: list[str] = []
-    assert build_runner(on_output=lines.append) == runner_binary == runner_path(host_abi())
+    assert build_runner(on_output=lines.append) == runner_binary == native_recipe().path
     assert lines == []
 
 
@@ -47,27 +47,27 @@ def test_the_runners_own_tests_pass(runner_binary: Path) -> None:
 
 
 def test_a_change_of_any_source_is_another_runner(own_sources: Path) -> None:
-    before = runner_path(host_abi())
+    before = native_recipe().path
     for file in (own_sources / "CMakeLists.txt", own_sources / "src" / "ggml" / "model.cpp"):
         file.write_text(file.read_text() + "\n")
-        after = runner_path(host_abi())
+        after = native_recipe().path
         assert after != before
         before = after
     (own_sources / "tests" / "common" / "check.h").write_text("")  # not part of the binary
-    assert runner_path(host_abi()) == before
+    assert native_recipe().path == before
 
 
 def test_the_engines_do_not_share_their_identity(own_sources: Path) -> None:
     """A change of one engine's sources leaves the other's runner as it is; common ones do not."""
-    ggml, executorch = runner_path(host_abi()), runner_path(host_abi(), engine="executorch")
+    ggml, executorch = native_recipe().path, native_recipe(engine="executorch").path
     assert (ggml.name, executorch.name) == ("fwdllm-runner", "fwdllm-runner-executorch")
 
     _touch(own_sources / "src" / "ggml" / "model.cpp")
-    assert runner_path(host_abi()) != ggml
-    assert runner_path(host_abi(), engine="executorch") == executorch
+    assert native_recipe().path != ggml
+    assert native_recipe(engine="executorch").path == executorch
 
     _touch(own_sources / "src" / "common" / "records.cpp")
-    assert runner_path(host_abi(), engine="executorch") != executorch
+    assert native_recipe(engine="executorch").path != executorch
 
 
 def _touch(file: Path) -> None:
@@ -81,32 +81,34 @@ def test_the_executorch_runners_own_tests_pass(executorch_runner_binary: Path) -
 
 
 @pytest.fixture
-def another_host(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a phone's runner is built on, without any SDK."""
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.delenv("ANDROID_NDK_ROOT", raising=False)
-    monkeypatch.delenv("EXECUTORCH_ROOT", raising=False)
+def without_sdks(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (*NDK_VARIABLES, "EXECUTORCH_ROOT"):
+        monkeypatch.delenv(variable, raising=False)
 
 
-@pytest.mark.usefixtures("another_host")
+def build_for_phones(*variants: str, **choices: Any) -> list[Path]:
+    return [build(each) for each in phone_recipes("arm64-v8a", variants or None, **choices)]
+
+
+@pytest.mark.usefixtures("without_sdks")
 def test_executorch_for_phones_says_how_to_build_it() -> None:
     with pytest.raises(RunnerBuildError, match="needs ExecuTorch built for them") as caught:
-        build_runner("arm64-v8a", engine="executorch")
+        build_for_phones(engine="executorch")
     assert "--preset android-arm64-v8a" in caught.value.remedy
     assert "EXECUTORCH_ROOT" in caught.value.remedy
 
 
-@pytest.mark.usefixtures("another_host")
+@pytest.mark.usefixtures("without_sdks")
 def test_a_folder_without_executorch_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXECUTORCH_ROOT", str(tmp_path))
     with pytest.raises(RunnerBuildError, match="holds no installed ExecuTorch") as caught:
-        build_runner("arm64-v8a", engine="executorch")
+        build_for_phones(engine="executorch")
     assert caught.value.file == tmp_path / "lib/cmake/ExecuTorch/executorch-config.cmake"
 
 
-@pytest.mark.usefixtures("another_host")
+@pytest.mark.usefixtures("without_sdks")
 def test_executorch_for_phones_needs_the_ndk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,9 +116,19 @@ def test_executorch_for_phones_needs_the_ndk(
     config.parent.mkdir(parents=True)
     config.touch()
     monkeypatch.setenv("EXECUTORCH_ROOT", str(tmp_path))
-    with pytest.raises(RunnerBuildError, match="needs the NDK") as caught:
-        build_runner("arm64-v8a", engine="executorch")
-    assert "ANDROID_NDK_ROOT" in caught.value.remedy
+    with pytest.raises(RunnerBuildError, match="executorch on phones needs Android's") as caught:
+        build_for_phones(engine="executorch")
+    assert "ANDROID_NDK_HOME" in caught.value.remedy
+
+
+@pytest.mark.usefixtures("without_sdks")
+def test_accelerators_of_phones_need_the_ndk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENCL_SDK", str(tmp_path))
+    with pytest.raises(RunnerBuildError, match="opencl on phones needs Android's") as caught:
+        build_for_phones("dotprod", accelerators=["opencl"])
+    assert "ANDROID_NDK_HOME" in caught.value.remedy
 
 
 def test_executorch_has_no_accelerators_of_ggml(empty_cache: Path) -> None:
@@ -131,44 +143,10 @@ def test_a_missing_executorch_is_named(empty_cache: Path, monkeypatch: pytest.Mo
     assert caught.value.remedy == "pip install executorch==1.4.1"
 
 
-def test_each_abi_has_its_own_runner() -> None:
-    assert runner_path("x86_64") != runner_path("arm64-v8a")
-
-
 def test_an_unknown_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(RunnerBuildError, match="does not support the processor riscv64"):
         host_abi()
-
-
-def test_a_missing_cross_compiler_is_named(
-    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.delenv("ANDROID_NDK_ROOT", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RunnerBuildError, match="no compiler for arm64-v8a") as caught:
-        build_runner("arm64-v8a")
-    assert "ANDROID_NDK_ROOT" in caught.value.remedy
-    assert "g++-aarch64-linux-gnu" in caught.value.remedy
-
-
-def test_a_folder_that_is_no_ndk_is_refused(
-    empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setenv("ANDROID_NDK_ROOT", str(tmp_path))
-    with pytest.raises(RunnerBuildError, match="no CMake toolchain file") as caught:
-        build_runner("arm64-v8a")
-    assert caught.value.file is not None
-
-
-def test_an_abi_without_a_toolchain_is_refused(
-    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    with pytest.raises(RunnerBuildError, match="no way is known to build a runner for x86 "):
-        build_runner("x86")
 
 
 def test_a_machine_without_cmake_is_told_so(

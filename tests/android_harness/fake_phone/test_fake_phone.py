@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_harness.errors import DeviceGoneError
-from android_harness.fake_phone import FakePhone
+from android_harness.errors import DeviceGoneError, NoSpaceError
+from android_harness.fake_phone import FakePhone, Faults
 from android_harness.fake_phone.authentication import parse_public_key
 from android_harness.fake_phone.wire import Message, WireError, read_message
 from android_harness.targets.open_target import open_target
@@ -144,3 +144,22 @@ def test_a_phone_that_reboots_is_away_for_a_while(phone: FakePhone) -> None:
             target.run(["true"])
         rebooting.join()
         assert target.run(["true"]).exit_code == 0
+
+
+def test_the_input_of_commands_is_counted_changed_and_cut_on_demand(
+    phone: FakePhone, tmp_path: Path
+) -> None:
+    local = tmp_path / "file"
+    local.write_bytes(bytes(10_000))
+    with open_target(phone.target) as target:
+        target.append(local, target.workspace / "whole")
+        assert phone.traffic.pushed_bytes == 10_000
+
+        phone.faults = Faults(corrupt_push=True)
+        target.append(local, target.workspace / "changed")
+        target.pull(target.workspace / "changed", tmp_path / "back")
+        assert (tmp_path / "back").read_bytes() == bytes(9_999) + b"\1"
+
+        phone.faults = Faults(fail_push_after_bytes=5_000)
+        with pytest.raises(NoSpaceError):
+            target.append(local, target.workspace / "cut")

@@ -83,7 +83,7 @@ def test_a_byte_changed_on_the_way_is_found(phone: FakePhone, file: Path) -> Non
 
 def test_a_broken_push_leaves_nothing_under_the_hash(phone: FakePhone, file: Path) -> None:
     with open_target(phone.target, timeouts=PATIENT) as target:
-        phone.faults = Faults(end_after_bytes=1_500_000)
+        phone.faults = Faults(end_after_bytes=500_000)
         with pytest.raises(DeviceGoneError):
             ContentStore(target).place(file)
 
@@ -93,7 +93,7 @@ def test_a_broken_push_leaves_nothing_under_the_hash(phone: FakePhone, file: Pat
 
 
 def test_without_a_hash_program_the_content_is_read_back(file: Path) -> None:
-    scripts = {name: NO_PROGRAM for name in ("sha256sum", "toybox", "busybox")}
+    scripts = {name: NO_PROGRAM for name in ("sha256sum", "toybox", "busybox", "openssl")}
     with FakePhone(scripts=scripts) as phone, open_target(phone.target) as target:
         ContentStore(target).place(file)
         ContentStore(target).place(file)
@@ -105,12 +105,30 @@ def test_without_a_hash_program_the_content_is_read_back(file: Path) -> None:
             ContentStore(target).place(file)
 
 
-def test_toybox_stands_in_for_a_missing_sha256sum(file: Path) -> None:
-    toybox = '#!/bin/sh\nshift\nexec openssl dgst -r -sha256 "$1"\n'
-    with (
-        FakePhone(scripts={"sha256sum": NO_PROGRAM, "toybox": toybox}) as phone,
-        open_target(phone.target) as target,
-    ):
+@pytest.mark.parametrize(
+    ("program", "script"),
+    [
+        ("sha256sum", "exec python3 -c 'PROGRAM'"),
+        ("toybox", "[ $1 = sha256sum ] && exec python3 -c 'PROGRAM'"),
+        ("busybox", "[ $1 = sha256sum ] && exec python3 -c 'PROGRAM'"),
+        ("openssl", "exec python3 -c 'PROGRAM'"),
+    ],
+)
+def test_any_program_that_knows_sha256_will_do(file: Path, program: str, script: str) -> None:
+    code = "import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest(), 1)"
+    scripts = {name: NO_PROGRAM for name in ("sha256sum", "toybox", "busybox", "openssl")}
+    scripts[program] = "#!/bin/sh\n" + script.replace("PROGRAM", code) + "\n"
+    with FakePhone(scripts=scripts) as phone, open_target(phone.target) as target:
+        ContentStore(target).place(file)
+        ContentStore(target).place(file)
+        assert phone.traffic.pushed_bytes == SIZE
+
+
+def test_a_program_that_gives_wrong_hashes_is_not_asked(file: Path) -> None:
+    scripts = {name: "#!/bin/sh\necho 0123\n" for name in ("sha256sum", "toybox", "busybox")}
+    scripts["openssl"] = NO_PROGRAM
+    with FakePhone(scripts=scripts) as phone, open_target(phone.target) as target:
+        ContentStore(target).place(file)
         ContentStore(target).place(file)
         assert phone.traffic.pushed_bytes == SIZE
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from android_harness.building.accelerators import RunnerBuildError, accelerator_of, cmake_arguments
-from android_harness.building.runner_build import host_abi, runner_path
+from android_harness.building.recipe import native_recipe
 from android_harness.job import EvaluateTask, ProbeTask, Task
 from android_harness.records import (
     CoverageRecord,
@@ -31,7 +31,7 @@ TASKS: list[Task] = [
 
 @pytest.fixture(scope="module")
 def vulkan_runner() -> Path:
-    runner = runner_path(host_abi(), ["vulkan"])
+    runner = native_recipe(["vulkan"]).path
     if not runner.is_file():
         pytest.skip("not built: fwdllm runner build --with vulkan")
     return runner

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from android_harness.building.recipe import host_abi
 from android_harness.errors import (
     DeviceGoneError,
     DeviceTimeoutError,
@@ -290,11 +291,43 @@ def test_a_runner_for_another_processor_is_not_even_sent(bundle: Bundle, tmp_pat
 
 def test_a_missing_runner_names_the_command_that_builds_it(bundle: Bundle) -> None:
     with (
-        FakePhone(props={"ro.product.cpu.abilist": "riscv64"}) as phone,
+        FakePhone(props={"ro.product.cpu.abilist": "arm64-v8a"}) as phone,
         open_target(phone.target) as target,
-        pytest.raises(RunnerMissingError, match="fwdllm runner build --abi riscv64"),
+        pytest.raises(RunnerMissingError, match="fwdllm runner build --abi arm64-v8a`"),
     ):
+        install_runner(target, bundle)
+
+
+def test_a_runner_that_is_nowhere_is_named(target: Target, bundle: Bundle) -> None:
+    with pytest.raises(RunnerMissingError, match="no such runner") as caught:
         install_runner(target, bundle, runner=Path("/nonexistent/runner"))
+    assert caught.value.file == Path("/nonexistent/runner")
+
+
+def test_a_runner_for_another_system_is_not_even_sent(
+    phone: FakePhone, bundle: Bundle, tmp_path: Path
+) -> None:
+    """It names a loader that the device does not have."""
+    loader = b"/lib/ld-of-another-system.so\0"
+    header = elf(tmp_path / "runner", 62 if host_abi() == "x86_64" else 183).read_bytes()
+    runner = tmp_path / "runner"
+    table = struct.pack("<Q", 64) + bytes(14) + struct.pack("<HH", 56, 1)
+    segment = struct.pack("<IIQQQQQQ", 3, 4, 120, 0, 0, len(loader), len(loader), 1)
+    runner.write_bytes(header[:32] + table + bytes(6) + segment + loader)
+    with open_target(phone.target) as target:
+        with pytest.raises(WrongAbiError, match="needs /lib/ld-of-another-system"):
+            install_runner(target, bundle, runner=runner)
+        assert phone.traffic.pushed_bytes == 0
+
+
+def test_an_illegal_instruction_is_told_from_other_kills(
+    target: Target, bundle: Bundle, stand_in: StandIn, examples: Path
+) -> None:
+    installed = install_runner(target, bundle, runner=stand_in([], then="kill -4 $$"))
+    with pytest.raises(RunnerKilledError, match="signal 4, an instruction that") as caught:
+        installed.run(examples=examples, tasks=[], threads=1)
+    assert caught.value.signal == 4
+    assert "FWDLLM_RUNNER_VARIANT" in caught.value.remedy
 
 
 def test_a_runner_that_cannot_start_says_why(

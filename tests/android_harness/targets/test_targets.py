@@ -17,7 +17,7 @@ from android_harness.errors import (
     TransferError,
 )
 from android_harness.fake_phone import FakePhone, Faults
-from android_harness.target import Target
+from android_harness.target import APPEND_BLOCK_BYTES, Target
 from android_harness.targets.open_target import open_target
 from tests.android_harness.waiting import HASTY, PATIENT, ends_soon
 
@@ -138,10 +138,10 @@ def test_a_file_grows_by_what_is_appended(target: Target, tmp_path: Path) -> Non
     local, remote = tmp_path / "file", target.workspace / "new folder" / "file"
     content = bytes(range(256)) * 10_000
     seen: list[int] = []
-    local.write_bytes(content[:1_000_000])
+    local.write_bytes(content[:APPEND_BLOCK_BYTES])
     target.append(local, remote, progress=seen.append)
     local.write_bytes(content)
-    target.append(local, remote, offset=1_000_000, progress=seen.append)
+    target.append(local, remote, offset=APPEND_BLOCK_BYTES, progress=seen.append)
     target.pull(remote, tmp_path / "back")
 
     assert (tmp_path / "back").read_bytes() == content
@@ -155,11 +155,33 @@ def test_a_file_grows_by_what_is_appended(target: Target, tmp_path: Path) -> Non
     assert target.stat(remote.with_name("absent")) is None
 
 
+def test_what_lies_beyond_the_offset_is_overwritten(target: Target, tmp_path: Path) -> None:
+    local, remote = tmp_path / "file", target.workspace / "file"
+    content = bytes(range(256)) * 10_000
+    local.write_bytes(content[:2_000_000] + b"torn")
+    target.append(local, remote)
+    local.write_bytes(content)
+    target.append(local, remote, offset=APPEND_BLOCK_BYTES)
+    target.pull(remote, tmp_path / "back")
+
+    assert (tmp_path / "back").read_bytes() == content
+
+
+def test_an_empty_file_can_be_appended(target: Target, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+
+    target.append(tmp_path / "empty", target.workspace / "emptied")
+
+    stat = target.stat(target.workspace / "emptied")
+    assert stat is not None
+    assert stat.size == 0
+
+
 def test_what_cannot_be_appended_to_says_why(target: Target, tmp_path: Path) -> None:
     local = tmp_path / "file"
     local.write_bytes(bytes(3_000_000))
-    with pytest.raises(TransferError):
-        target.append(local, target.workspace.parent, offset=1)  # a folder
+    with pytest.raises(TransferError, match="directory"):
+        target.append(local, target.workspace.parent, offset=APPEND_BLOCK_BYTES)
     with pytest.raises(MissingFileError):
         target.append(tmp_path / "absent", target.workspace / "file")
 

@@ -1,8 +1,12 @@
-"""`fwdllm devices` against a fake phone that serves a recorded one."""
+"""`fwdllm devices`: what is listed, what is followed, and for scripts."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,72 +14,69 @@ import pytest
 from typer.testing import CliRunner
 
 from android_harness.fake_phone import FakePhone
+from tests.android_harness.adb.fake_adb_server import FakeAdbServer
 from toolkit.cli.app import app
-from toolkit.cli.devices import out
-
-BATTERY = """Current Battery Service state:
-  AC powered: false
-  USB powered: true
-  status: 2
-  present: true
-  level: 20
-  scale: 100
-  voltage: 3975
-  temperature: 347
-"""
 
 
 @pytest.fixture
-def phone(
-    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[FakePhone]:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    recorded = json.loads((shared_data / "phones/proc_sys/pixel-8.json").read_text())
-    dumpsys = f"#!/bin/sh\n[ $1 = battery ] && cat <<'END'\n{BATTERY}END\n"
-    with FakePhone(
-        props={**recorded["props"], "ro.product.model": "Pixel [8]"},
-        files=recorded["files"],
-        scripts={"dumpsys": dumpsys},
-    ) as phone:
-        yield phone
+def server(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FakeAdbServer]:
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("FWDLLM_CACHE", str(home / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    with FakeAdbServer() as server:
+        monkeypatch.setenv("ADB_SERVER_SOCKET", f"tcp:127.0.0.1:{server.port}")
+        yield server
 
 
-def test_people_see_what_it_is_and_why_not_to_measure(
-    phone: FakePhone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(out, "width", 100)
-    result = CliRunner().invoke(app, ["devices", "--target", phone.target])
+def test_what_is_found_is_listed_with_what_to_do(server: FakeAdbServer) -> None:
+    with FakePhone() as phone:
+        server.plug_in("ONE", phone)
+        server.plug_in("LOCKED", phone, "unauthorized")
+        shown = CliRunner().invoke(app, ["devices"])
+        listed = CliRunner().invoke(app, ["devices", "--json"])
 
-    assert result.exit_code == 0, result.output
-    for shown in (
-        "Google Pixel [8]",
-        "Google Tensor G3",
-        "Cortex-X3",
-        "asimddp",
-        "20 %, charging, plugged into usb, 34.7 °C",
-        "no signs seen",
-        "--threads 5 --cpu-mask 0x1f0",
-        "LOW-BATTERY",
-        "spoils energy",
-        "memory       │ unknown",
-    ):
-        assert shown in result.stdout
+    assert shown.exit_code == listed.exit_code == 0
+    assert "adb:ONE" in shown.stdout and "Fake_Phone" in shown.stdout
+    assert "accept the USB debugging prompt" in shown.stdout
+    local, one, locked = json.loads(listed.stdout)
+    assert (local["target"], local["state"], one["target"]) == ("local", "device", "adb:ONE")
+    assert (one["model"], one["remedy"]) == ("Fake_Phone", "")
+    assert (locked["state"], locked["reason"]) == ("unauthorized", "unauthorized")
 
 
-def test_scripts_get_everything_with_its_source(phone: FakePhone) -> None:
-    result = CliRunner().invoke(app, ["devices", "--json", "--target", phone.target])
+def test_all_devices_are_inspected(server: FakeAdbServer) -> None:
+    with FakePhone() as phone:
+        server.plug_in("ONE", phone)
+        shown = CliRunner().invoke(app, ["devices", "--target", "all", "--json"])
+        phone.switch_off()
 
-    document = json.loads(result.stdout)[phone.target]
-    assert document["soc"] == "Google Tensor G3"
-    assert document["sources"]["soc"] == "getprop ro.board.platform"
-    assert document["clusters"][2]["cores"] == [8]
-    assert document["clusters"][2]["sources"]["micro_architecture"] == "/proc/cpuinfo"
-    assert document["fastest_cores_mask"] == "0x1f0"
-    assert document["status"]["battery"]["level_percent"] == 20
-    assert document["memory_total_bytes"] is None
-    assert [reason["code"] for reason in document["unfit"]] == [
-        "LOW-BATTERY",
-        "PLUGGED",
-        "THERMAL-UNKNOWN",
-        "SCREEN-UNKNOWN",
-    ]
+    assert json.loads(shown.stdout).keys() == {"adb:ONE"}
+
+
+def test_devices_are_followed_until_ctrl_c(server: FakeAdbServer, tmp_path: Path) -> None:
+    with FakePhone() as phone:
+        command = "from toolkit.cli.app import main; main()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", command, "devices", "--watch", "--json"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        server.plug_in("ONE", phone)
+        came = json.loads(process.stdout.readline())
+        server.unplug("ONE")
+        went = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+
+    assert (came["target"], came["state"]) == ("adb:ONE", "device")
+    assert (went["target"], went["state"]) == ("adb:ONE", "absent")
+    assert came["time"] <= went["time"]
+
+
+def test_following_takes_no_target() -> None:
+    result = CliRunner().invoke(app, ["devices", "--watch", "--target", "local"])
+    assert result.exit_code == 2 and "no --target" in result.output

@@ -11,6 +11,7 @@
 #include "job.h"
 #include "lora.h"
 #include "lora_values.h"
+#include "processor.h"
 #include "records.h"
 #include "runner_main.h"
 #include "tasks.h"
@@ -71,6 +72,7 @@ static void run_job(const std::string & path, size_t & tasks_done) {
 }
 
 int main(int argc, char ** argv) {
+    refuse_wrong_processor(k_built_for);
     start_executorch();
     return runner_main(argc, argv, hello, run_job);
 }

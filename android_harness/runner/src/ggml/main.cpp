@@ -12,6 +12,7 @@
 #include "lora.h"
 #include "lora_values.h"
 #include "model.h"
+#include "processor.h"
 #include "records.h"
 #include "runner_main.h"
 #include "tasks.h"
@@ -72,6 +73,7 @@ static void on_ggml_abort(const char * message) {
 }
 
 int main(int argc, char ** argv) {
+    refuse_wrong_processor(k_built_for);
     capture_ggml_log();
     ggml_set_abort_callback(on_ggml_abort);
     return runner_main(argc, argv, hello, run_job);

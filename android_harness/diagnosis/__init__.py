@@ -1,0 +1,1 @@
+"""What keeps a device, or this machine's way to it, from working."""
