@@ -214,7 +214,7 @@ class SettingsJournalError(FwdllmError):
 
 
 class OtherDeviceError(DeviceError):
-    """The target leads to another device than the one whose settings are to be restored."""
+    """The target leads to another device than the one meant, such as whose settings to restore."""
 
     default_remedy = "connect that device and run `fwdllm restore --target` with where it is now"
 

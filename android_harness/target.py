@@ -171,6 +171,15 @@ class Target(ABC):
         """
 
     @abstractmethod
+    def interrupt(self, thread: int) -> None:
+        """Raises `KeyboardInterrupt` in what another thread does on this target.
+
+        It comes out of the call in which the thread waits, or else of its next one, once: what
+        the thread calls after that, to clean up, goes through. Over USB a transfer under way ends
+        first.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Ends all connections; a closed target is not used again."""
 

@@ -62,6 +62,22 @@ COLUMNS = {
 }
 
 
+def samples_folder(path: Path) -> Path:
+    """Makes the folder where there is none.
+
+    Raises:
+        SamplesError: there is a file in its place.
+    """
+    if path.exists() and not path.is_dir():
+        raise SamplesError(
+            "the samples need a folder, this is a file",
+            remedy="give another path for the samples",
+            file=path,
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 class Sample(Part):
     """One repetition: `directions` probes in `passes` forward passes; device nanoseconds."""
 
@@ -177,6 +193,12 @@ def read_measurements(path: Path) -> list[Measurement]:
                 file=path,
             ) from error
     return measurements
+
+
+def jobs_measured(folder: Path) -> int:
+    """How many jobs of its sweep a SAMPLES folder holds; 0 where there is none."""
+    path = folder / SAMPLES_NAME
+    return len(_whole_lines(path.read_bytes())) if path.exists() else 0
 
 
 def drop_torn_line(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from device_bench.samples import (
     append_measurement,
     drop_torn_line,
     read_measurements,
+    samples_folder,
     samples_table,
 )
 from device_bench.slopes import SLOPES_NAME, measure_slopes
@@ -53,6 +55,7 @@ def run_sweep(
     profile_operators: bool = False,
     timeout_s: float | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
+    conditions: AbstractContextManager[object] | None = None,
 ) -> Sweep:
     """Times every arm `blocks` times, in random order, and writes the SAMPLES folder.
 
@@ -73,6 +76,8 @@ def run_sweep(
         profile_operators: also time operators one by one, into operators.parquet.
         timeout_s: limit for each job.
         on_progress: called with (what is measured next, jobs done, jobs in all).
+        conditions: entered once nothing speaks against the sweep and its folder is there, left
+            when it ends, however it does: what holds on the device meanwhile.
 
     Raises:
         SweepSettingsError: a setting is out of range or does not fit the model and its LoRA.
@@ -91,23 +96,40 @@ def run_sweep(
         seed=seed,
         loss_positions=loss_positions,
     )
-    if out_folder.exists() and not out_folder.is_dir():
-        raise SweepSettingsError(
-            "the samples need a folder, this is a file",
-            remedy="give another path for the samples",
-            file=out_folder,
-        )
     _refuse_layers_without_lora(plan.arms, installed.bundle.manifest.lora.layers)
     programs = installed.bundle.manifest.programs
     refuse_arms_without_program(plan.arms, programs)
     if profile_operators:
         refuse_without_operators(installed)
-    report = on_progress or (lambda text, done, total: None)
     examples = RandomExamples(plan.arms, installed.bundle.manifest.architecture)
+    samples_folder(out_folder)
     sweep = _begin_or_resume(installed, plan, out_folder / SWEEP_NAME)
+    with conditions or nullcontext():
+        return _measure_missing(
+            installed,
+            sweep,
+            examples,
+            out_folder,
+            profile_operators=profile_operators,
+            timeout_s=timeout_s,
+            report=on_progress or (lambda text, done, total: None),
+        )
+
+
+def _measure_missing(
+    installed: InstalledRunner,
+    sweep: Sweep,
+    examples: RandomExamples,
+    out_folder: Path,
+    *,
+    profile_operators: bool,
+    timeout_s: float | None,
+    report: Callable[[str, int, int], None],
+) -> Sweep:
+    plan = sweep.plan
     examples_path, samples_path = out_folder / EXAMPLES_NAME, out_folder / SAMPLES_NAME
     if not examples_path.exists():
-        examples.write(examples_path, seed=seed, loss_positions=loss_positions)
+        examples.write(examples_path, seed=plan.seed, loss_positions=plan.loss_positions)
 
     drop_torn_line(samples_path)
     finished = {measurement.slot for measurement in read_measurements(samples_path)}

@@ -59,6 +59,9 @@ class _Wire(_AdbIOManager):
     def is_alive(self) -> bool:
         return bool(self._transport.is_alive())
 
+    def interrupt(self) -> None:
+        self._transport.interrupt()
+
     def send_packet(self, command: bytes, arg0: int, arg1: int, data: bytes, by: Deadline) -> None:
         self.send(AdbMessage(command, arg0, arg1, data), by)
 
@@ -186,6 +189,10 @@ class AdbConnection(AdbDevice):
     def close(self) -> None:
         self._available = False
         self._wire.close()
+
+    def interrupt(self) -> None:
+        """Breaks the link under what another thread does on it, where the transport can."""
+        self._wire.interrupt()
 
     @contextmanager
     def errors(self, phase: str, *, command: str = "") -> Iterator[None]:

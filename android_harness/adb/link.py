@@ -99,6 +99,9 @@ class DeviceConnection(Protocol):
     def errors(self, phase: str, *, command: str = "") -> AbstractContextManager[None]:
         """Turns what streams raise into typed errors; see `link_errors`."""
 
+    def interrupt(self) -> None:
+        """Breaks the link under what another thread does on it, where that can be done."""
+
     def close(self) -> None:
         """Ends the connection and its stream."""
 

@@ -48,6 +48,10 @@ class ServerConnection:
     def errors(self, phase: str, *, command: str = "") -> AbstractContextManager[None]:
         return link_errors(self.device, phase, command=command)
 
+    def interrupt(self) -> None:
+        if self._stream is not None:
+            self._stream.interrupt()
+
     def close(self) -> None:
         self._closed = True
         if self._stream is not None:

@@ -72,6 +72,11 @@ class ServerStream:
         del self._unread[:size]
         return data
 
+    def interrupt(self) -> None:
+        """Ends the stream, also under a thread that waits for it."""
+        with suppress(OSError):  # it is closed already
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._selector.close()
         self._socket.close()

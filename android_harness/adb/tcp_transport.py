@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 from adb_shell.transport.tcp_transport import TcpTransport
 
@@ -63,6 +64,11 @@ class WholeTcpTransport(TcpTransport):
             self._meter.add_sent(taken)
             rest = rest[taken:]
         return len(data)
+
+    def interrupt(self) -> None:
+        """Ends the connection, also under a thread that waits for it."""
+        with suppress(OSError, AttributeError):  # it is closed already
+            self._connection.shutdown(socket.SHUT_RDWR)
 
     def is_alive(self) -> bool:
         """Whether an idle connection still stands: nothing to read, and in particular no end."""

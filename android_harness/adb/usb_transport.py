@@ -42,6 +42,9 @@ class ZeroTerminatedUsbTransport(UsbTransport):
             raise _as_os_error(error) from error
         return len(data)
 
+    def interrupt(self) -> None:
+        """Nothing: a transfer under way cannot be ended safely from another thread."""
+
     def is_alive(self) -> bool:
         """Whether the interface is still claimed; a vanished device shows at the next transfer."""
         return self._transport is not None

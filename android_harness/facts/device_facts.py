@@ -90,8 +90,8 @@ def read_device_facts(target: Target) -> DeviceFacts:
     Raises:
         DeviceError: the device cannot be asked.
     """
-    output = target.check(["sh", "-c", script.FACTS]).stdout.decode(errors="replace")
-    return parse_device_facts(output)
+    said = target.check(["sh", "-c", script.FACTS], timeout_s=script.TIMEOUT_S).stdout
+    return parse_device_facts(said.decode(errors="replace"))
 
 
 def parse_device_facts(output: str) -> DeviceFacts:

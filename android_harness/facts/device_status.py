@@ -53,7 +53,8 @@ def read_device_status(target: Target) -> DeviceStatus:
         DeviceError: the device cannot be asked.
     """
     command = ["sh", "-c", script.STATUS, "sh", str(target.workspace)]
-    return parse_device_status(target.check(command).stdout.decode(errors="replace"))
+    said = target.check(command, timeout_s=script.TIMEOUT_S).stdout
+    return parse_device_status(said.decode(errors="replace"))
 
 
 def parse_device_status(output: str) -> DeviceStatus:

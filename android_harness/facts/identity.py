@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from android_harness.target import Target
 
+_ANSWER_TIMEOUT_S = 15.0
 _SCRIPT = "getprop ro.serialno 2>/dev/null; echo; cat /proc/sys/kernel/random/boot_id 2>/dev/null"
 
 
@@ -29,6 +30,8 @@ def read_identity(target: Target) -> DeviceIdentity:
     Raises:
         DeviceError: the device cannot be asked.
     """
-    said = target.run(["sh", "-c", _SCRIPT]).stdout.decode(errors="replace")
+    said = target.run(["sh", "-c", _SCRIPT], timeout_s=_ANSWER_TIMEOUT_S).stdout.decode(
+        errors="replace"
+    )
     serial, _, boot_id = said.strip("\n").rpartition("\n")
     return DeviceIdentity(serial.strip() or target.name, boot_id.strip() or None)

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from android_harness.facts import accelerators_seen
 
+# For a device that hangs; each of Android's services may take ten seconds to fail.
+TIMEOUT_S = 60.0
+
 _MARK = "@@fwdllm "
 _CPU = "/sys/devices/system/cpu"
 

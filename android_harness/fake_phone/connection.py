@@ -224,7 +224,8 @@ class Connection:
             self._writer.transport.abort()
             raise DropConnectionError
         if reached(faults.stall_after_bytes):
-            await asyncio.Event().wait()
+            await self._writer.wait_closed()  # until the link is cut
+            raise DropConnectionError
 
     async def _dispatch(self, message: Message) -> None:
         if message.command == b"OPEN":

@@ -99,13 +99,12 @@ class FakePhone:
         """Cuts every host off, as a pulled cable does; commands run on, and hosts may return."""
         self._loop.call_soon_threadsafe(self._abort_connections)
 
-    def reboot(self) -> None:
-        """Cuts every host off and kills all that runs; with `files`, the boot is another one."""
-        boot_id = self._root.resolve("/system/proc/sys/kernel/random/boot_id")
-        if boot_id.parent.is_dir():
-            boot_id.write_text(f"{uuid.uuid4()}\n")
-        self.drop_connections()
-        kill_processes(self._root.marker)
+    def reboot(self, *, off_s: float = 0.0) -> None:
+        """Ends all that runs and is connected, and is back, with its files, `off_s` seconds later.
+
+        Returns when it is back; with `files`, the boot is another one.
+        """
+        asyncio.run_coroutine_threadsafe(self._reboot(off_s), self._loop).result()
 
     @property
     def root(self) -> DeviceRoot:
@@ -135,9 +134,7 @@ class FakePhone:
             properties=self._properties, files=self._files, scripts=self._scripts
         )
         self._slowdown = Slowdown(self._slowdown_factor)
-        listener = socket.create_server(("127.0.0.1", self.port))
-        if self._receive_buffer_bytes is not None:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
+        listener = self._listener()
         self.port = listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -168,7 +165,23 @@ class FakePhone:
         for host in self._hosts:
             host.transport.abort()
 
+    def _listener(self) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", self.port))
+        if self._receive_buffer_bytes is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
+        return listener
+
     async def _serve(self, listener: socket.socket) -> None:
+        self._server = await self._started(listener)
+        await self._stop.wait()
+        self._slowdown.close()
+        self._end_all()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+    async def _started(self, listener: socket.socket) -> asyncio.Server:
         async def serve_host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if self.faults.refuse_connections:
                 writer.transport.abort()
@@ -185,16 +198,21 @@ class FakePhone:
                 writer.transport.abort()
                 self._hosts.discard(writer)
 
-        server = await asyncio.start_server(serve_host, sock=listener, limit=2 * MAX_PAYLOAD_BYTES)
-        await self._stop.wait()
-        server.close()
+        return await asyncio.start_server(serve_host, sock=listener, limit=2 * MAX_PAYLOAD_BYTES)
+
+    async def _reboot(self, off_s: float) -> None:
+        self._end_all()
+        await asyncio.sleep(off_s)
+        boot_id = self._root.resolve("/system/proc/sys/kernel/random/boot_id")
+        if boot_id.parent.is_dir():
+            boot_id.write_text(f"{uuid.uuid4()}\n")
+        kill_processes(self._root.marker)  # what a host had asked for just before
+        self._server = await self._started(self._listener())
+
+    def _end_all(self) -> None:
+        self._server.close()
         self._abort_connections()
-        self._slowdown.close()
         kill_processes(self._root.marker)
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
 
 
 def _own_keys() -> tuple[str, ...]:

@@ -53,6 +53,7 @@ class InstalledRunner:
         bundle: what is installed there.
         runner_sha256: the identity of the runner binary.
         device: what computes there; None: the CPU.
+        patience_s: how long a run waits each time for a device that was lost.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class InstalledRunner:
         runner: PurePosixPath,
         placed: PlacedBundle,
         environment: Mapping[str, str],
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.target = target
         self.facts = facts
@@ -77,6 +79,7 @@ class InstalledRunner:
         self._runner = runner
         self._placed = placed
         self._environment = environment
+        self.patience_s = patience_s
         self._asked_identity: DeviceIdentity | None = None
         self._identity_lock = threading.Lock()
 
@@ -125,7 +128,6 @@ class InstalledRunner:
         memory_bytes: int | None = None,
         timeout_s: float | None = None,
         name: str | None = None,
-        patience_s: float = PATIENCE_S,
     ) -> list[Record]:
         """Runs one job to its end and returns its records; see `Job` for the arguments.
 
@@ -174,7 +176,7 @@ class InstalledRunner:
         )
         deadline_s = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
         entry = self._journal_entry(name, deadline_s)
-        run = DetachedRun(self.target, PurePosixPath(entry.folder), patience_s=patience_s)
+        run = DetachedRun(self.target, PurePosixPath(entry.folder), patience_s=self.patience_s)
         job_path = run.folder / "job" / _JOB_FILE  # apart from the supervisor's own files
         program = [*_setting(self._environment), str(self._runner), str(job_path)]
         LIVE_RUNS.stop_left(self.target, entry.serial, but=entry.id)
@@ -219,6 +221,7 @@ def install_runner(
     device: str | None = None,
     runner: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> InstalledRunner:
     """Puts the runner and what it needs of the bundle on the device; verified, never twice.
 
@@ -228,6 +231,7 @@ def install_runner(
         runner: the runner binary; None takes the best one for the bundle's engine and `device`
             that was built for what the target's processor has.
         progress: called with (file name, bytes sent so far, bytes in total).
+        patience_s: how long a run waits each time for a device that was lost.
 
     Raises:
         FwdllmError: `device` is given for a bundle that has its backend built in.
@@ -279,6 +283,7 @@ def install_runner(
             **bundle.manifest.environment,
             **delegate.environment([place(library) for library in delegate.libraries]),
         },
+        patience_s=patience_s,
     )
     target.check(["mkdir", "-p", str(target.workspace / "state"), str(target.workspace / "runs")])
     return installed

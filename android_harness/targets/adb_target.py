@@ -20,6 +20,7 @@ from android_harness.adb.link import DeviceConnection
 from android_harness.adb.shell_v2 import run_command, run_with_input, stream_command
 from android_harness.adb.socket_meter import SocketMeter
 from android_harness.errors import DeviceBusyError
+from android_harness.interruption import Interruption
 from android_harness.target import (
     APPEND_BLOCK_BYTES,
     CommandResult,
@@ -32,6 +33,7 @@ from android_harness.transfer_errors import transfer_error
 from exporters.durable_files import replaced_atomically
 
 _DEFAULT_WORKSPACE = "/data/local/tmp/fwdllm"
+_ANSWER_TIMEOUT_S = 15.0
 # Writes its input to the file $1 from block $2 on.
 _APPEND = f"""
 mkdir -p "${{1%/*}}" && dd of="$1" bs={APPEND_BLOCK_BYTES} seek="$2" conv=notrunc
@@ -68,11 +70,14 @@ class AdbTarget(Target):
         self._connect = connect
         self._meter = meter
         self._idle: list[DeviceConnection] = []
+        self._in_use: dict[DeviceConnection, int] = {}  # and the threads that use them
+        self._interruption = Interruption()
         self._lock = threading.Lock()
         self._only = threading.Lock() if single_connection else None
         self._holder: int | None = None
         self._closed = False
-        said = self.check(["sh", "-c", f"echo ${{FWDLLM_WORKSPACE:-{_DEFAULT_WORKSPACE}}}"])
+        where = f"echo ${{FWDLLM_WORKSPACE:-{_DEFAULT_WORKSPACE}}}"
+        said = self.check(["sh", "-c", where], timeout_s=_ANSWER_TIMEOUT_S)
         self.workspace = PurePosixPath(said.stdout.decode().strip())
 
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
@@ -154,6 +159,13 @@ class AdbTarget(Target):
         with self._connection() as connection:
             return stat_file(connection, remote)
 
+    def interrupt(self, thread: int) -> None:
+        self._interruption.ask(thread)
+        with self._lock:
+            for connection, user in self._in_use.items():
+                if user == thread:
+                    connection.interrupt()
+
     def traffic(self) -> SocketTraffic | None:
         return None if self._meter is None else self._meter.traffic
 
@@ -168,11 +180,18 @@ class AdbTarget(Target):
     def _connection(self, timeout_s: float | None = None) -> Iterator[DeviceConnection]:
         with self._turn(timeout_s):
             connection = self._take_idle() or self._connect()
+            with self._lock:
+                self._in_use[connection] = threading.get_ident()
             try:
+                self._interruption.check()
                 yield connection
             except BaseException:
                 connection.close()
+                self._interruption.check()  # it is why the link broke
                 raise
+            finally:
+                with self._lock:
+                    del self._in_use[connection]
             with self._lock:
                 if not self._closed:
                     self._idle.append(connection)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from typing import IO
 from android_harness.adb.link import Deadline
 from android_harness.errors import DeviceTimeoutError
 from android_harness.host_folders import cache_root
+from android_harness.interruption import Interruption
 from android_harness.target import (
     NOT_EXECUTABLE,
     NOT_FOUND,
@@ -43,15 +45,19 @@ class LocalTarget(Target):
     def __init__(self, workspace: Path | None = None) -> None:
         self.name = "local"
         self.workspace = PurePosixPath((workspace or cache_root() / "local").absolute())
+        self._interruption = Interruption()
+        self._running: dict[subprocess.Popen[bytes], int] = {}  # and the threads that wait for it
 
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
         process = _started(command, stderr=subprocess.PIPE)
         if isinstance(process, CommandResult):
             return process
         try:
-            stdout, stderr = process.communicate(timeout=timeout_s)
+            with self._interruptible(process):
+                stdout, stderr = process.communicate(timeout=timeout_s)
         except BaseException as error:
             _kill_group(process)
+            process.communicate()
             if isinstance(error, subprocess.TimeoutExpired):
                 raise self._took_too_long(command, timeout_s) from error
             raise
@@ -66,10 +72,23 @@ class LocalTarget(Target):
             if isinstance(process, CommandResult):
                 raise command_error(process, command, device=self.name)
             try:
-                yield self._pieces(process, command, errors, timeout_s)
+                with self._interruptible(process):
+                    yield self._pieces(process, command, errors, timeout_s)
             finally:
                 if process.returncode is None:
                     _kill_group(process)
+                    process.communicate()
+
+    @contextmanager
+    def _interruptible(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Whoever waits for the process can be interrupted."""
+        self._running[process] = threading.get_ident()
+        try:
+            self._interruption.check()
+            yield
+        finally:
+            del self._running[process]
+            self._interruption.check()  # it is why the process ended
 
     def _pieces(
         self,
@@ -131,6 +150,7 @@ class LocalTarget(Target):
                 reader.seek(offset)
                 writer.seek(offset)
                 while chunk := reader.read(_CHUNK_BYTES):
+                    self._interruption.check()
                     writer.write(chunk)
                     if progress is not None:
                         progress(reader.tell())
@@ -149,6 +169,12 @@ class LocalTarget(Target):
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         self._copy(Path(remote), local, blamed=local, progress=None)
 
+    def interrupt(self, thread: int) -> None:
+        self._interruption.ask(thread)
+        for process, waiting in list(self._running.items()):
+            if waiting == thread:
+                _kill_group(process)
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -163,6 +189,7 @@ class LocalTarget(Target):
                 with source.open("rb") as reader, temporary.open("wb") as writer:
                     copied = 0
                     while chunk := reader.read(_CHUNK_BYTES):
+                        self._interruption.check()
                         writer.write(chunk)
                         copied += len(chunk)
                         if progress is not None:
@@ -201,4 +228,3 @@ def _exit_code(process: subprocess.Popen[bytes]) -> int:
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):  # it ended by itself in the meantime
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()

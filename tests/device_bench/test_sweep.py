@@ -222,7 +222,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "samples"
     path.write_text("")
 
-    with pytest.raises(SweepSettingsError, match="folder"):
+    with pytest.raises(SamplesError, match="folder"):
         measure(FakeInstalledRunner(), path)
 
 

@@ -80,6 +80,9 @@ class MemoryTarget(Target):
     def pull(self, remote: PurePosixPath, local: Path) -> None:
         local.write_bytes(self.files[str(remote)])
 
+    def interrupt(self, thread: int) -> None:
+        raise NotImplementedError
+
     def close(self) -> None:
         pass
 

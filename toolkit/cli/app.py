@@ -35,7 +35,7 @@ from toolkit.cli import (
     train,
 )
 from toolkit.cli.console import err, print_error
-from toolkit.cli.interruption import Interruption
+from toolkit.cli.ending_signals import EndingSignals
 
 app = typer.Typer(
     help="Federated LLM fine-tuning on phones with forward passes only.",
@@ -76,8 +76,8 @@ def main() -> None:
     # peft imports torchao, which warns of its kernels for other processors.
     for library in ("torchao", "torch.utils._pytree"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    interruption = Interruption()
-    interruption.listen()
+    signals = EndingSignals()
+    signals.listen()
     try:
         app()
     except FwdllmError as error:
@@ -93,7 +93,7 @@ def main() -> None:
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as ended:  # typer makes the one the other
         handled = isinstance(ended, SystemExit) and not ended.code
-        if interruption.exit_code is None or handled:  # as by what is meant to be ended so
+        if signals.exit_code is None or handled:  # as by what is meant to be ended so
             raise
         err.print("interrupted")
-        raise SystemExit(interruption.exit_code) from ended
+        raise SystemExit(signals.exit_code) from ended

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from android_harness.job import Estimator
-from toolkit.cli.console import OnProgress, err, out, print_json, progress_bars
+from android_harness.state.wanted_settings import SettingsChoice
+from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import (
     DeviceOption,
+    EachTargetOption,
     JsonOption,
-    TargetsOption,
+    PatienceOption,
+    SettingsOption,
     TimeoutOption,
     integers,
     names,
 )
 
+if TYPE_CHECKING:
+    from android_harness.fleet.task_queue import Report
+    from android_harness.target import Target
+    from toolkit.cli.fleet import Outcome
+
 
 def bench(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
-    target: TargetsOption,
+    target: EachTargetOption,
     out_folder: Annotated[
         Path,
         typer.Option("--out", help="The samples folder; one inside it per device if several."),
@@ -53,16 +64,32 @@ def bench(
         bool,
         typer.Option("--profile-ops", help="Also time the operators of ExecuTorch's programs."),
     ] = False,
+    settings: SettingsOption = "measuring",
+    telemetry: Annotated[
+        bool, typer.Option(help="Record temperatures, clocks, memory and battery meanwhile.")
+    ] = True,
+    idle_seconds: Annotated[
+        float,
+        typer.Option(min=0, help="Rest before the sweep, whose power is no probe's; 0: no energy."),
+    ] = 0,
     timeout: TimeoutOption = 3600.0,
+    patience: PatienceOption = 10.0,
     json: JsonOption = False,
 ) -> None:
-    """Time a sweep on each device; run it again to continue an interrupted one."""
-    from device_bench.fit_profile import fit_profile
+    """Time a sweep on all devices at once; run it again to continue an interrupted one.
+
+    Devices that share a processor, such as local and fake phones, take turns.
+    """
+    from android_harness.targets.discover import ALL, expand_targets
     from device_bench.program_sizes import padded_arms
     from device_bench.sweep import arms_of, run_sweep
     from exporters.manifest import Bundle
-    from toolkit.cli.fleet import folder_of, installed
-    from toolkit.cli.profile import estimator_tables
+    from toolkit.cli.fleet import (
+        folder_of,
+        install_and_report,
+        on_each_device,
+        raise_failures,
+    )
     from toolkit.cli.recorded_command import recorded_command
 
     batches, lengths, at_once = integers(batch), integers(tokens), integers(directions)
@@ -75,39 +102,120 @@ def bench(
 
     for arm in padded_arms(arms, loaded.manifest.programs):
         err.print(f"padded, no program is of that size: {arm.label}", highlight=False)
-    # One after the other: two targets on one host would disturb each other's times.
-    measured = []
-    targets = list(dict.fromkeys(target))
+    targets = expand_targets(target)
+    alone = len(targets) == 1 and ALL not in target
+    folders = {spec: out_folder if alone else out_folder / folder_of(spec) for spec in targets}
+
+    def measure(spec: str, reached: Target, report: Report) -> Path:
+        runner = install_and_report(reached, loaded, report, device, patience_minutes=patience)
+        run_sweep(
+            runner,
+            arms,
+            folders[spec],
+            threads=threads,
+            cpu_mask=cpu_mask,
+            warmup=warmup,
+            repetitions=repetitions,
+            minimum_ms=minimum_ms,
+            blocks=blocks,
+            seed=seed,
+            profile_operators=profile_ops,
+            timeout_s=timeout,
+            on_progress=_reporting(reached, report),
+            conditions=_conditions(reached, folders[spec], settings, telemetry, idle_seconds),
+        )
+        return folders[spec]
+
     with recorded_command(targets=targets, out=out_folder):
-        for spec in targets:
-            folder = out_folder if len(targets) == 1 else out_folder / folder_of(spec)
-            with (
-                progress_bars() as on_progress,
-                installed(spec, loaded, on_progress, device) as runner,
-            ):
-                run_sweep(
-                    runner,
-                    arms,
-                    folder,
-                    threads=threads,
-                    cpu_mask=cpu_mask,
-                    warmup=warmup,
-                    repetitions=repetitions,
-                    minimum_ms=minimum_ms,
-                    blocks=blocks,
-                    seed=seed,
-                    profile_operators=profile_ops,
-                    timeout_s=timeout,
-                    on_progress=_sweep_progress(spec, on_progress),
-                )
-            measured.append({"target": spec, "samples": str(folder)})
-    if json:
-        print_json(measured)
-        return
-    for row in measured:
-        out.print(f"samples of {row['target']}: {row['samples']}", highlight=False, soft_wrap=True)
-        for table in estimator_tables(fit_profile(Path(row["samples"]), now=datetime.now(UTC))):
-            out.print(table)
+        outcomes = on_each_device(targets, measure, patience_minutes=patience, measuring=True)
+        rows = [_row(each, folders[each.spec], len(arms) * blocks) for each in outcomes]
+        if json:
+            print_json(rows)
+        else:
+            for each in outcomes:
+                if each.result is not None:
+                    _print_profile(each.spec, each.result)
+            if not alone:
+                out.print(_summary(rows))
+        raise_failures(outcomes)
+
+
+@contextmanager
+def _conditions(
+    target: Target, folder: Path, settings: SettingsChoice, telemetry: bool, idle_seconds: float
+) -> Iterator[None]:
+    """What holds on a device while it is measured, recorded beside its samples."""
+    from android_harness.state.held_settings import SETTINGS_NAME, held_settings
+    from android_harness.state.wanted_settings import wanted_settings
+    from android_harness.telemetry.recorder import recorded_telemetry
+    from android_harness.telemetry.records import TELEMETRY_NAME
+
+    with held_settings(target, wanted_settings(settings)) as held:
+        held.write(folder / SETTINGS_NAME)
+        if not telemetry:
+            yield
+            return
+        with recorded_telemetry(target, folder / TELEMETRY_NAME) as recorder:
+            if idle_seconds:
+                recorder.measure_idle(idle_seconds)
+            yield
+
+
+def _reporting(target: Target, report: Report) -> Callable[[str, int, int], None]:
+    """How a sweep reports itself: what it measures next, and how warm the device is."""
+    from toolkit.cli.fleet_display import JOBS
+
+    def on_progress(arm: str, done: int, total: int) -> None:
+        report(JOBS, done, total, arm, _warmth(target) if err.is_terminal else None)
+
+    return on_progress
+
+
+def _warmth(target: Target) -> float | None:
+    """Degrees Celsius of the device's skin, or else of its battery; asked between two jobs."""
+    from android_harness.facts.device_status import read_device_status
+
+    status = read_device_status(target)
+    skin = status.thermal.hottest("skin")
+    return status.battery.celsius if skin is None else skin.celsius
+
+
+def _print_profile(spec: str, samples: Path) -> None:
+    from device_bench.fit_profile import fit_profile
+    from toolkit.cli.profile import estimator_tables
+
+    out.print(f"samples of {spec}: {samples}", highlight=False, soft_wrap=True)
+    for table in estimator_tables(fit_profile(samples, now=datetime.now(UTC))):
+        out.print(table)
+
+
+def _row(outcome: Outcome[Path], folder: Path, jobs: int) -> dict[str, Any]:
+    """What came of a device, as JSON shows it."""
+    from device_bench.samples import jobs_measured
+    from exporters.errors import FwdllmError
+    from toolkit.cli.fleet_display import message_of
+
+    error = outcome.error
+    return {
+        "target": outcome.spec,
+        "samples": str(folder),
+        "finished": error is None,
+        "jobs": jobs_measured(folder),
+        "jobs_in_all": jobs,
+        "error": None if error is None else message_of(error, outcome.spec),
+        "remedy": error.remedy if isinstance(error, FwdllmError) else None,
+    }
+
+
+def _summary(rows: list[dict[str, Any]]) -> Table:
+    table = Table()
+    for heading in ("device", "jobs", "samples", "failure, and its remedy"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        failure = " – ".join(row[part] for part in ("error", "remedy") if row[part])
+        jobs = f"{row['jobs']}/{row['jobs_in_all']}"
+        table.add_row(escape(row["target"]), jobs, escape(row["samples"]), escape(failure))
+    return table
 
 
 def _moving(text: str, model_layers: int) -> tuple[int, int] | None:
@@ -119,7 +227,3 @@ def _moving(text: str, model_layers: int) -> tuple[int, int] | None:
     from exporters.lora.request import layer_range
 
     return None if text == "all" else layer_range(text, model_layers)
-
-
-def _sweep_progress(spec: str, on_progress: OnProgress) -> Callable[[str, int, int], None]:
-    return lambda arm, done, total: on_progress(f"{spec} sweep", done, total)

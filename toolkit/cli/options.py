@@ -17,6 +17,17 @@ TargetsOption = Annotated[
         "--target", help="local, adb:SERIAL or adb-tcp:HOST:PORT; repeat for several devices."
     ),
 ]
+EachTargetOption = Annotated[
+    list[str],
+    typer.Option(
+        "--target",
+        help="local, adb:SERIAL or adb-tcp:HOST:PORT; repeat for several devices, which work at "
+        "the same time. all: every device that the adb server or USB has.",
+    ),
+]
+PatienceOption = Annotated[
+    float, typer.Option(min=0, help="Minutes for which a device that was lost is looked for.")
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(

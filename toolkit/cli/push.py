@@ -3,52 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toolkit.cli.console import OnProgress, out, print_json, progress_bars
-from toolkit.cli.options import DeviceOption, JsonOption, TargetsOption
+from toolkit.cli.console import out, print_json
+from toolkit.cli.options import DeviceOption, EachTargetOption, JsonOption, PatienceOption
+
+if TYPE_CHECKING:
+    from android_harness.fleet.task_queue import Report
+    from android_harness.target import Target
 
 
 def push(
     bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
-    target: TargetsOption,
+    target: EachTargetOption,
     device: DeviceOption = None,
+    patience: PatienceOption = 10.0,
     json: JsonOption = False,
 ) -> None:
     """Push a bundle and the runner; files that are already there, by SHA-256, are skipped."""
+    from android_harness.targets.discover import expand_targets
     from exporters.manifest import Bundle
-    from toolkit.cli.fleet import installed
+    from toolkit.cli.fleet import install_and_report, on_each_device, raise_failures
 
     loaded = Bundle(bundle)
-    pushed = []
-    for spec in target:
-        counted = PushedBytes()
-        with (
-            progress_bars() as on_progress,
-            installed(spec, loaded, counted.counting(on_progress), device) as runner,
-        ):
-            pushed.append(
-                {
-                    "target": spec,
-                    "workspace": str(runner.target.workspace),
-                    "runner_sha256": runner.runner_sha256,
-                    "bundle_sha256": loaded.sha256,
-                    "bytes_sent": counted.sent,
-                    "bytes_there_before": counted.there_before,
-                }
-            )
-            if not json:
-                out.print(
-                    f"{spec}: runner and bundle verified in {runner.target.workspace}: "
-                    f"{counted.sent / 1e6:,.1f} MB sent, {counted.there_before / 1e6:,.1f} MB "
-                    "were there already",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+    targets = expand_targets(target)
+    counts = {spec: PushedBytes() for spec in targets}
+
+    def push_to(spec: str, reached: Target, report: Report) -> dict[str, Any]:
+        counted = counts[spec]
+        runner = install_and_report(reached, loaded, counted.counting(report), device)
+        return {
+            "target": spec,
+            "workspace": str(reached.workspace),
+            "runner_sha256": runner.runner_sha256,
+            "bundle_sha256": loaded.sha256,
+            "bytes_sent": counted.sent,
+            "bytes_there_before": counted.there_before,
+        }
+
+    outcomes = on_each_device(targets, push_to, patience_minutes=patience)
+    pushed = [each.result for each in outcomes if each.result is not None]
     if json:
         print_json(pushed)
+    else:
+        for row in pushed:
+            out.print(
+                f"{row['target']}: runner and bundle verified in {row['workspace']}: "
+                f"{row['bytes_sent'] / 1e6:,.1f} MB sent, {row['bytes_there_before'] / 1e6:,.1f} "
+                "MB were there already",
+                highlight=False,
+                soft_wrap=True,
+            )
+    raise_failures(outcomes)
 
 
 class PushedBytes:
@@ -57,12 +65,14 @@ class PushedBytes:
     def __init__(self) -> None:
         self._files: dict[str, tuple[int, int]] = {}  # what was there before, and what is needed
 
-    def counting(self, on_progress: OnProgress) -> OnProgress:
+    def counting(self, report: Report) -> Report:
         """Also counts what it is told."""
 
-        def count(stage: str, done: int, total: int, *, in_bytes: bool = False) -> None:
+        def count(
+            stage: str, done: int, total: int, detail: str = "", celsius: float | None = None
+        ) -> None:
             self._files.setdefault(stage, (done, total))
-            on_progress(stage, done, total, in_bytes=in_bytes)
+            report(stage, done, total, detail, celsius)
 
         return count
 

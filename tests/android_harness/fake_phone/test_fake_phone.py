@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_harness.errors import NoSpaceError
+from android_harness.errors import DeviceGoneError, NoSpaceError
 from android_harness.fake_phone import FakePhone, Faults
 from android_harness.fake_phone.authentication import parse_public_key
 from android_harness.fake_phone.wire import Message, WireError, read_message
@@ -118,6 +120,30 @@ def test_noise_is_no_message(noise: bytes) -> None:
 def test_noise_is_no_key(noise: bytes) -> None:
     with pytest.raises(ValueError, match="not an ADB public key"):
         parse_public_key(noise)
+
+
+def test_a_reboot_ends_what_runs_and_keeps_the_files(phone: FakePhone) -> None:
+    with open_target(phone.target, timeouts=PATIENT) as target:
+        target.check(["sh", "-c", "echo kept >$HOME/file; sleep 60 >&- 2>&- &"])
+        assert phone.running_processes()
+
+        phone.reboot(off_s=0.2)
+
+        assert not phone.running_processes()
+        target.wait_for(timeout_s=5)
+        said = target.check(["sh", "-c", "cat $HOME/file"])
+        assert said.stdout == b"kept\n"
+
+
+def test_a_phone_that_reboots_is_away_for_a_while(phone: FakePhone) -> None:
+    rebooting = threading.Thread(target=phone.reboot, kwargs={"off_s": 1.0})
+    with open_target(phone.target, timeouts=PATIENT) as target:
+        rebooting.start()
+        time.sleep(0.3)
+        with pytest.raises(DeviceGoneError):
+            target.run(["true"])
+        rebooting.join()
+        assert target.run(["true"]).exit_code == 0
 
 
 def test_the_input_of_commands_is_counted_changed_and_cut_on_demand(

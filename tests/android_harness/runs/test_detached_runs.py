@@ -138,7 +138,7 @@ def test_a_phone_that_stays_away_keeps_its_run_in_the_journal(
     counted: Callable[[str], Path],
     examples: Path,
 ) -> None:
-    installed = install_runner(connected, bundle, runner=counted("sleep 2"))
+    installed = install_runner(connected, bundle, runner=counted("sleep 2"), patience_s=0.5)
 
     def leave() -> None:
         phone.faults = Faults(refuse_connections=True)
@@ -146,7 +146,7 @@ def test_a_phone_that_stays_away_keeps_its_run_in_the_journal(
 
     threading.Timer(0.4, leave).start()
     with pytest.raises(DeviceGoneError):
-        run(installed, examples, name="mine", patience_s=0.5)
+        run(installed, examples, name="mine")
     (entry,) = journaled_runs()
     assert (entry.target, entry.name, entry.named) == (phone.target, "mine", True)
 
@@ -294,7 +294,8 @@ def test_a_run_that_nobody_waits_for_ends_at_its_deadline(
     stand_in: StandIn,
     examples: Path,
 ) -> None:
-    installed = install_runner(connected, bundle, runner=stand_in([], then="sleep 60"))
+    runner = stand_in([], then="sleep 60")
+    installed = install_runner(connected, bundle, runner=runner, patience_s=0.3)
 
     def leave() -> None:
         phone.faults = Faults(refuse_connections=True)
@@ -302,7 +303,7 @@ def test_a_run_that_nobody_waits_for_ends_at_its_deadline(
 
     threading.Timer(0.4, leave).start()
     with pytest.raises(DeviceGoneError):
-        run(installed, examples, timeout_s=2, patience_s=0.3)
+        run(installed, examples, timeout_s=2)
     assert phone.running_processes()
     soon(lambda: not [p for p in phone.running_processes() if not ends_soon(p)])
 

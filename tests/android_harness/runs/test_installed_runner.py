@@ -218,7 +218,7 @@ def test_a_killed_runner_is_told_from_a_lost_phone(
 ) -> None:
     runner = stand_in(whole_run()[:-1], then="kill -9 $$")
     with open_target(phone.target, timeouts=PATIENT) as target:
-        installed = install_runner(target, bundle, runner=runner)
+        installed = install_runner(target, bundle, runner=runner, patience_s=0.5)
         with pytest.raises(RunnerKilledError, match="signal 9") as caught:
             installed.run(examples=examples, tasks=[], threads=1)
         assert caught.value.signal == 9
@@ -226,7 +226,7 @@ def test_a_killed_runner_is_told_from_a_lost_phone(
         installed.place(examples)
         phone.faults = Faults(vanish_at_exit=True)
         with pytest.raises(DeviceGoneError):
-            installed.run(examples=examples, tasks=[], threads=1, patience_s=0.5)
+            installed.run(examples=examples, tasks=[], threads=1)
 
 
 def test_a_run_beyond_its_deadline_is_killed_with_its_children(

@@ -9,12 +9,20 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from android_harness.fake_phone import FakePhone
+from android_harness.fake_phone.android_programs import android_programs
+from android_harness.state.held_settings import SETTINGS_NAME, HeldSettings
+from android_harness.targets.open_target import open_target
+from android_harness.telemetry.records import TELEMETRY_NAME, TelemetryBegin
+from android_harness.telemetry.trace import read_records
 from device_bench.profile import Profile
 from device_bench.provenance import Sweep
 from exporters.errors import FwdllmError
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle
+from tests.android_harness.state.android_devices import values_on
+from tests.android_harness.waiting import ends_soon
 from tests.exporters.models import random_llama
 from toolkit.cli.app import app
 
@@ -35,7 +43,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
 
 
 def bench(bundle: Bundle, out: Path, *options: str) -> Any:
-    arguments = ["bench", str(bundle.folder), "--target", "local", "--out", str(out), *options]
+    return bench_on("local", bundle, out, *options)
+
+
+def bench_on(target: str, bundle: Bundle, out: Path, *options: str) -> Any:
+    arguments = ["bench", str(bundle.folder), "--target", target, "--out", str(out), *options]
     return CliRunner().invoke(app, arguments)
 
 
@@ -85,3 +97,35 @@ def test_what_cannot_be_measured_is_refused(
 
     assert isinstance(result.exception, FwdllmError) and said in str(result.exception)
     assert not (tmp_path / "samples").exists()
+
+
+@pytest.mark.usefixtures("runner_binary")
+def test_a_phone_is_held_and_watched_while_it_is_measured(bundle: Bundle, tmp_path: Path) -> None:
+    samples = tmp_path / "samples"
+    with FakePhone(scripts=android_programs()) as phone, open_target(phone.target) as target:
+        before = values_on(target)
+        result = bench_on(phone.target, bundle, samples, *QUICK, "--idle-seconds", "0.5")
+        assert result.exit_code == 0, result.output
+        assert values_on(target) == before
+        assert all(ends_soon(process) for process in phone.running_processes())
+
+    held = {each.setting: each for each in HeldSettings.read(samples / SETTINGS_NAME).settings}
+    assert (held["brightness"].before, held["brightness"].during) == ("102", "1")
+    begin, *records = read_records(samples / TELEMETRY_NAME)
+    assert isinstance(begin, TelemetryBegin)
+    assert {"idle", "end"} <= {record.event for record in records}
+
+
+@pytest.mark.usefixtures("runner_binary")
+def test_nothing_is_touched_or_watched_where_that_is_asked_for(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    samples = tmp_path / "samples"
+    with FakePhone(scripts=android_programs()) as phone:
+        options = ("--settings", "as-is", "--no-telemetry")
+        result = bench_on(phone.target, bundle, samples, *QUICK, *options)
+
+    assert result.exit_code == 0, result.output
+    held = HeldSettings.read(samples / SETTINGS_NAME).settings
+    assert {each.status for each in held} == {"as found"}
+    assert not (samples / TELEMETRY_NAME).exists()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from android_harness.building.runner_build import host_abi, runner_path
+from android_harness.building.recipe import native_recipe
 from android_harness.facts.identity import read_identity
 from android_harness.fake_phone import FakePhone
 from android_harness.runs.host_process import HostProcess
@@ -33,7 +33,7 @@ from tests.android_harness.waiting import ends_soon
 from tests.command_line import fwdllm
 from tests.exporters.models import random_llama
 from toolkit.cli.app import app
-from toolkit.cli.interruption import Interruption
+from toolkit.cli.ending_signals import EndingSignals
 
 _MAIN = "from toolkit.cli.app import main; main()"
 _JOBS = 1 + 4  # the slopes, then two arms in two blocks
@@ -114,7 +114,7 @@ def desk(
     folder = tmp_path / "desk"
     folder.mkdir()
     with FakePhone() as phone:
-        runner = runner_path(host_abi())
+        runner = native_recipe().path
         runner.parent.mkdir(parents=True)
         counting = f'echo x >>{phone.root.path}/starts; sleep 1; exec {runner_binary} "$@"'
         runner.write_text(f"#!/bin/sh\n{counting}\n")
@@ -240,15 +240,15 @@ def test_a_signal_that_was_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        interruption = Interruption()
-        interruption.listen()
+        signals = EndingSignals()
+        signals.listen()
         os.kill(os.getpid(), signal.SIGHUP)
-        assert interruption.exit_code is None
+        assert signals.exit_code is None
 
         monkeypatch.setattr("android_harness.runs.live_runs.LIVE_RUNS", LiveRuns())
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-        assert interruption.exit_code == 143
+        assert signals.exit_code == 143
     finally:
         signal.signal(signal.SIGHUP, hang_up)
         for number, handler in before.items():

@@ -10,7 +10,7 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interruption:
+class EndingSignals:
     """Turns the signals that end a process into KeyboardInterrupt in the main thread.
 
     Attributes:
