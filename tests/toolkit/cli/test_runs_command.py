@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from android_harness.building.runner_build import host_abi, runner_path
+from android_harness.building.recipe import native_recipe
 from android_harness.facts.identity import read_identity
 from android_harness.fake_phone import FakePhone
 from android_harness.runs.host_process import HostProcess
@@ -114,7 +114,7 @@ def desk(
     folder = tmp_path / "desk"
     folder.mkdir()
     with FakePhone() as phone:
-        runner = runner_path(host_abi())
+        runner = native_recipe().path
         runner.parent.mkdir(parents=True)
         counting = f'echo x >>{phone.root.path}/starts; sleep 1; exec {runner_binary} "$@"'
         runner.write_text(f"#!/bin/sh\n{counting}\n")
