@@ -15,3 +15,11 @@ class SweepMismatchError(FwdllmError):
 
 class SamplesError(FwdllmError):
     """The samples of a SAMPLES folder are damaged, or there are none to fit a profile from."""
+
+
+class PopulationError(FwdllmError):
+    """No population can be modelled from what there is, or of the devices that were asked for."""
+
+
+class ComparisonError(FwdllmError):
+    """Two folders of samples have nothing that could be compared."""

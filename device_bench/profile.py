@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AwareDatetime,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import Estimator
-from exporters.contract import Contract, Part
+from exporters.contract import Contract, Migration, Part
 
 Provenance = Literal["measured", "modelled"]
 Verdict = Literal["valid", "suspect", "invalid"]
@@ -154,6 +163,33 @@ class Comparison(Part):
     backends: tuple[BackendProfile, ...]
 
 
+class Parameter(Part):
+    """A number that a rule used; `source` says where it is from: measured, a device's own facts,
+    literature, or `assumed`.
+    """
+
+    name: str
+    value: FiniteFloat
+    source: str
+
+
+class Derivation(Part):
+    """Why a profile has numbers that nobody measured on its device.
+
+    `rule` says in words how they follow from the measurements on `measured_on` and from the
+    parameters.
+    """
+
+    rule: str
+    measured_on: str
+    parameters: tuple[Parameter, ...]
+
+
+def _since_version_1(document: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 adds `derivation`: the profiles before it were all of measured devices."""
+    return {**document, "derivation": None}
+
+
 class Profile(Contract):
     """The capability profile of one device for one bundle.
 
@@ -162,7 +198,10 @@ class Profile(Contract):
     """
 
     word: ClassVar[str] = "capability profile"
+    supported_version: ClassVar[int] = 2
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _since_version_1}
 
+    schema_version: Annotated[int, Field(strict=True)] = 2
     target: str
     device: DeviceFacts
     backends: tuple[BackendProfile, ...]
@@ -171,6 +210,7 @@ class Profile(Contract):
     measured_at: AwareDatetime
     expires_at: AwareDatetime
     beside: tuple[Comparison, ...] = ()
+    derivation: Derivation | None = None  # None: measured on this device
 
     @property
     def shown_backends(self) -> tuple[BackendProfile, ...]:

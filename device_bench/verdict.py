@@ -33,10 +33,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Rule:
-    """A reason not to trust the numbers, and how bad it is."""
+    """A reason not to trust the numbers, how bad it is, what it means and what helps."""
 
     reason: str
     verdict: Verdict
+    meaning: str
+    remedy: str
     applies: Callable[[Evidence], bool]
 
 
@@ -60,17 +62,89 @@ def _cpu_mask_not_applied(evidence: Evidence) -> bool:
     return any(seen is None or int(seen, 16) != asked for seen in evidence.cpu_masks_seen)
 
 
+_CALM_DOWN = (
+    "close other programs, let the device cool, and measure into a new folder with more --blocks"
+)
+_MORE_ARMS = (
+    "measure at least two values each of --batch, --tokens and --directions, with all layers moving"
+)
+_NEARER_ARMS = (
+    "measure arms nearer to each other and to what you will run, or longer ones with --minimum-ms"
+)
+
 RULES = (
-    Rule("incomplete-sweep", "suspect", lambda e: e.jobs_measured < e.jobs_planned),
-    Rule("too-few-repetitions", "suspect", _too_few_repetitions),
-    Rule("spread-above-10-percent", "suspect", lambda e: e.widest_spread > 0.1),
-    Rule("spread-above-50-percent", "invalid", lambda e: e.widest_spread > 0.5),
-    Rule("cost-terms-undetermined", "suspect", lambda e: not e.cost_determined),
-    Rule("cost-model-error-above-20-percent", "suspect", _cost_error_above(0.2)),
-    Rule("cost-model-error-above-50-percent", "invalid", _cost_error_above(0.5)),
-    Rule("samples-older-than-7-days", "suspect", lambda e: e.age > LIFETIME),
-    Rule("more-threads-than-cores", "suspect", _more_threads_than_cores),
-    Rule("cpu-mask-not-applied", "suspect", _cpu_mask_not_applied),
+    Rule(
+        "incomplete-sweep",
+        "suspect",
+        "jobs of the sweep are missing, so that blocks are no longer spread over all arms alike",
+        "run the same fwdllm bench command again: it measures what is missing",
+        lambda e: e.jobs_measured < e.jobs_planned,
+    ),
+    Rule(
+        "too-few-repetitions",
+        "suspect",
+        f"an arm has fewer than {MINIMUM_FOR_INTERVAL} repetitions, and no interval of their "
+        "median has a confidence of 95 %",
+        "measure with more --blocks or --repetitions",
+        _too_few_repetitions,
+    ),
+    Rule(
+        "spread-above-10-percent",
+        "suspect",
+        "repetitions of an arm differ by more than 10 % (1.4826 · MAD / median)",
+        _CALM_DOWN,
+        lambda e: e.widest_spread > 0.1,
+    ),
+    Rule(
+        "spread-above-50-percent",
+        "invalid",
+        "repetitions of an arm differ by more than 50 %: its median says next to nothing",
+        _CALM_DOWN,
+        lambda e: e.widest_spread > 0.5,
+    ),
+    Rule(
+        "cost-terms-undetermined",
+        "suspect",
+        "the arms do not tell the terms of the cost model apart, so that it holds at the measured "
+        "settings and guesses at others",
+        _MORE_ARMS,
+        lambda e: not e.cost_determined,
+    ),
+    Rule(
+        "cost-model-error-above-20-percent",
+        "suspect",
+        "the cost model misses arms that it has not seen by more than 20 % in the median",
+        _NEARER_ARMS,
+        _cost_error_above(0.2),
+    ),
+    Rule(
+        "cost-model-error-above-50-percent",
+        "invalid",
+        "the cost model misses arms that it has not seen by more than 50 % in the median",
+        _NEARER_ARMS,
+        _cost_error_above(0.5),
+    ),
+    Rule(
+        "samples-older-than-7-days",
+        "suspect",
+        f"the newest sample was older than {LIFETIME.days} days when the profile was fitted",
+        "measure into a new folder",
+        lambda e: e.age > LIFETIME,
+    ),
+    Rule(
+        "more-threads-than-cores",
+        "suspect",
+        "threads wait for each other, since there are more of them than cores",
+        "measure with fewer --threads",
+        _more_threads_than_cores,
+    ),
+    Rule(
+        "cpu-mask-not-applied",
+        "suspect",
+        "the kernel ran the work on other cores than --cpu-mask asked for",
+        "choose cores that the shell user may use, as fwdllm devices names them",
+        _cpu_mask_not_applied,
+    ),
 )
 
 
@@ -82,3 +156,8 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
         "invalid" if "invalid" in verdicts else "suspect" if "suspect" in verdicts else "valid"
     )
     return verdict, tuple(rule.reason for rule in broken)
+
+
+def rule_of(reason: str) -> Rule | None:
+    """The rule behind a reason of a verdict; None: this version has no such rule."""
+    return next((rule for rule in RULES if rule.reason == reason), None)

@@ -18,8 +18,8 @@ SUBFOLDERS = {
     ),
     "toolkit": (
         "errors", "data", "protocol", "gradient", "sampling", "privacy", "robust", "server_update",
-        "pacing", "allocation", "plan", "clients", "training", "federation", "simulation",
-        "backprop", "report", "demo", "cli",
+        "pacing", "allocation", "plan", "exchange", "clients", "training", "federation",
+        "simulation", "backprop", "report", "demo", "cli",
     ),
 }  # fmt: skip
 # Not Python.

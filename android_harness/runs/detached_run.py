@@ -13,6 +13,7 @@ from typing import TypeVar
 from android_harness.errors import (
     DeviceError,
     DeviceGoneError,
+    DeviceOfflineError,
     DeviceRebootedError,
     DeviceTimeoutError,
     IncompleteRunError,
@@ -47,7 +48,7 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 8.0
 
 # The errors of a link that may come back.
-_LOST = (DeviceGoneError, DeviceTimeoutError)
+_LOST = (DeviceGoneError, DeviceOfflineError, DeviceTimeoutError)
 
 _Result = TypeVar("_Result")
 

@@ -53,6 +53,7 @@ class InstalledRunner:
         bundle: what is installed there.
         runner_sha256: the identity of the runner binary.
         device: what computes there; None: the CPU.
+        patience_s: how long a device that is lost during a run is waited for, each time.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class InstalledRunner:
         runner_sha256: str,
         *,
         device: str | None = None,
+        patience_s: float = PATIENCE_S,
         store: ContentStore,
         runner: PurePosixPath,
         placed: PlacedBundle,
@@ -73,6 +75,7 @@ class InstalledRunner:
         self.bundle = bundle
         self.runner_sha256 = runner_sha256
         self.device = device
+        self.patience_s = patience_s
         self._store = store
         self._runner = runner
         self._placed = placed
@@ -125,7 +128,7 @@ class InstalledRunner:
         memory_bytes: int | None = None,
         timeout_s: float | None = None,
         name: str | None = None,
-        patience_s: float = PATIENCE_S,
+        patience_s: float | None = None,
     ) -> list[Record]:
         """Runs one job to its end and returns its records; see `Job` for the arguments.
 
@@ -133,11 +136,12 @@ class InstalledRunner:
         device. `files` of this machine are put beside the job, where it finds them by their names:
         `AlongTask(direction="u.f32")` with `files={"u.f32": path}`.
 
-        The job goes on while the device is out of reach, and is waited for up to `patience_s`
-        seconds each time. Whatever happens, nothing of the run stays on a device that can still be
-        reached. When this process is killed, the run ends after `timeout_s` seconds, or
-        `DEFAULT_DEADLINE_S`; asked for again by its `name`, the same job is then taken up where
-        it is, or its result is collected, and another job of that name replaces it.
+        The job goes on while the device is out of reach, which is waited for up to `patience_s`
+        seconds each time, the runner's own when None. Whatever happens, nothing of the run stays
+        on a device that can still be reached. When this process is killed, the run ends after
+        `timeout_s` seconds, or `DEFAULT_DEADLINE_S`; asked for again by its `name`, the same job
+        is then taken up where it is, or its result is collected, and another job of that name
+        replaces it.
 
         Raises:
             ValueError: a name in `files` is none that a file beside the job can have, or `name`
@@ -174,7 +178,11 @@ class InstalledRunner:
         )
         deadline_s = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
         entry = self._journal_entry(name, deadline_s)
-        run = DetachedRun(self.target, PurePosixPath(entry.folder), patience_s=patience_s)
+        run = DetachedRun(
+            self.target,
+            PurePosixPath(entry.folder),
+            patience_s=self.patience_s if patience_s is None else patience_s,
+        )
         job_path = run.folder / "job" / _JOB_FILE  # apart from the supervisor's own files
         program = [*_setting(self._environment), str(self._runner), str(job_path)]
         LIVE_RUNS.stop_left(self.target, entry.serial, but=entry.id)
@@ -218,6 +226,7 @@ def install_runner(
     *,
     device: str | None = None,
     runner: Path | None = None,
+    patience_s: float = PATIENCE_S,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> InstalledRunner:
     """Puts the runner and what it needs of the bundle on the device; verified, never twice.
@@ -227,6 +236,7 @@ def install_runner(
             a bundle for ExecuTorch was exported for.
         runner: the runner binary; None takes the best one for the bundle's engine and `device`
             that was built for what the target's processor has.
+        patience_s: see `InstalledRunner`.
         progress: called with (file name, bytes sent so far, bytes in total).
 
     Raises:
@@ -272,6 +282,7 @@ def install_runner(
         bundle,
         sha256_of(runner),
         device=device,
+        patience_s=patience_s,
         store=store,
         runner=place(runner, executable=True),
         placed=place_bundle(bundle, place),

@@ -17,6 +17,8 @@ from toolkit.cli.console import print_json
 from toolkit.cli.options import EstimatorOrAuto, JsonOption, integers
 from toolkit.cli.profiles import PROFILES_HELP, read_profiles
 
+MOST_ROWS = 50  # of devices, and of those left out; the file has all
+
 
 def allocate(
     profiles: Annotated[list[str], typer.Argument(help=PROFILES_HELP)],
@@ -136,7 +138,7 @@ def table(allocation: Allocation) -> Table:
         ),
         title_justify="left",
     )
-    for device in allocation.devices:
+    for device in allocation.devices[:MOST_ROWS]:
         seconds, memory = device.seconds_per_probe, device.peak_memory_bytes
         shown.add_row(
             device.target,
@@ -147,8 +149,12 @@ def table(allocation: Allocation) -> Table:
             f"{device.late_probability:.0%}" if device.probes else "",
             f"{memory.value / 1e6:.0f} ({memory.provenance})",
         )
-    for left in allocation.left_out:
+    if len(allocation.devices) > MOST_ROWS:
+        shown.add_row(f"{len(allocation.devices) - MOST_ROWS} more", *[""] * 6)
+    for left in allocation.left_out[:MOST_ROWS]:
         shown.add_row(left.target, "left out", "", left.reason, "", "", "")
+    if len(allocation.left_out) > MOST_ROWS:
+        shown.add_row(f"{len(allocation.left_out) - MOST_ROWS} more", "left out", *[""] * 5)
     return shown
 
 

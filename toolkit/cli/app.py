@@ -13,12 +13,15 @@ from toolkit.cli import (
     allocate,
     bench,
     clean,
+    compare,
     convergence,
     demo,
     devices,
     doctor,
+    exchange,
     export,
     plan,
+    population,
     profile,
     push,
     report,
@@ -51,7 +54,10 @@ app.command("bench")(bench.bench)
 app.command("restore")(restore.restore)
 app.command("runs")(runs.runs)
 app.command("resume")(resume.resume)
+app.command("compare")(compare.compare)
 app.command("profile")(profile.profile)
+app.add_typer(exchange.app, name="exchange")
+app.command("fleet")(population.fleet)
 app.command("allocate")(allocate.allocate)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
@@ -86,7 +92,8 @@ def main() -> None:
         print_error(FwdllmError(error.strerror or str(error), file=error.filename))
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as ended:  # typer makes the one the other
-        if interruption.exit_code is None:
+        handled = isinstance(ended, SystemExit) and not ended.code
+        if interruption.exit_code is None or handled:  # as by what is meant to be ended so
             raise
         err.print("interrupted")
         raise SystemExit(interruption.exit_code) from ended

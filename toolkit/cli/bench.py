@@ -26,9 +26,9 @@ from toolkit.cli.options import (
 
 if TYPE_CHECKING:
     from android_harness.fleet.task_queue import Report
+    from android_harness.runs.installed_runner import InstalledRunner
     from android_harness.target import Target
     from device_bench.plan import Arm
-    from exporters.manifest import Bundle
     from toolkit.cli.fleet import Outcome
 
 
@@ -76,7 +76,12 @@ def bench(
     from device_bench.program_sizes import padded_arms
     from device_bench.sweep import arms_of
     from exporters.manifest import Bundle
-    from toolkit.cli.fleet import folder_of, on_each_device, raise_failures
+    from toolkit.cli.fleet import (
+        folder_of,
+        install_and_report,
+        on_each_device,
+        raise_failures,
+    )
     from toolkit.cli.recorded_command import recorded_command
 
     batches, lengths, at_once = integers(batch), integers(tokens), integers(directions)
@@ -105,7 +110,8 @@ def bench(
     }
 
     def measure(spec: str, reached: Target, report: Report) -> Path:
-        measure_device(reached, report, loaded, device, arms, folders[spec], settings)
+        runner = install_and_report(reached, loaded, report, device, patience_minutes=patience)
+        measure_device(runner, report, arms, folders[spec], settings)
         return folders[spec]
 
     with recorded_command(targets=targets, out=out_folder):
@@ -123,27 +129,23 @@ def bench(
 
 
 def measure_device(
-    target: Target,
+    runner: InstalledRunner,
     report: Report,
-    bundle: Bundle,
-    device: str | None,
     arms: Sequence[Arm],
     folder: Path,
     settings: dict[str, Any],
 ) -> None:
-    """Installs the runner on one device and measures what its samples folder still lacks.
+    """Measures on one device what its samples folder still lacks.
 
     Args:
         settings: those of `run_sweep`.
     """
     from device_bench.sweep import run_sweep
-    from toolkit.cli.fleet import install_and_report
     from toolkit.cli.fleet_display import JOBS
 
     def on_progress(arm: str, done: int, total: int) -> None:
-        report(JOBS, done, total, arm, _warmth(target) if err.is_terminal else None)
+        report(JOBS, done, total, arm, _warmth(runner.target) if err.is_terminal else None)
 
-    runner = install_and_report(target, bundle, report, device)
     with ExitStack():  # what holds on the device, and what is recorded there, while it is measured
         run_sweep(runner, arms, folder, on_progress=on_progress, **settings)
 

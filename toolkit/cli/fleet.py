@@ -87,14 +87,21 @@ def raise_failures(outcomes: Sequence[Outcome[T]]) -> None:
 
 
 def install_and_report(
-    target: Target, bundle: Bundle, report: Report, device: str | None
+    target: Target,
+    bundle: Bundle,
+    report: Report,
+    device: str | None,
+    *,
+    patience_minutes: float,
 ) -> InstalledRunner:
     """`install_runner` as part of a device's work."""
 
     def on_push(name: str, done: int, total: int) -> None:
         report(name, done, total, f"pushing {name}")
 
-    return install_runner(target, bundle, device=device, progress=on_push)
+    return install_runner(
+        target, bundle, device=device, patience_s=60 * patience_minutes, progress=on_push
+    )
 
 
 @contextmanager

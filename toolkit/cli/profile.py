@@ -42,6 +42,9 @@ def profile(
 
 def tables(fitted: Profile) -> list[Table]:
     """One table per backend: its verdict and its arms, measured beside modelled."""
+    source = "measured, but for `modelled`"
+    if fitted.derivation is not None:
+        source = f"all modelled, from what was measured on {fitted.derivation.measured_on}"
     shown = []
     for backend in fitted.shown_backends:
         ranges = any(arm.layers is not None for arm in backend.arms)
@@ -57,7 +60,7 @@ def tables(fitted: Profile) -> list[Table]:
             "peak MB",
             title=f"{fitted.target}, {backend.backend}: {backend.verdict}{reasons}",
             title_justify="left",
-            caption="batch B, tokens T, directions at once K; measured, but for `modelled`",
+            caption=f"batch B, tokens T, directions at once K; {source}",
             caption_justify="left",
         )
         for arm in backend.arms:

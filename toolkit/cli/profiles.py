@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from device_bench import profile_files
 from device_bench.profile import Profile
 from toolkit.cli.options import named_path
 
-PROFILES_HELP = "Capability profiles; HOST=FILE for a device of a SuperLink's host."
+PROFILES_HELP = (
+    "Capability profiles, or .jsonl files of many; HOST=FILE for devices of a SuperLink's host."
+)
 
 
 def read_profiles(texts: Sequence[str]) -> list[Profile]:
@@ -16,12 +19,14 @@ def read_profiles(texts: Sequence[str]) -> list[Profile]:
     Raises:
         ContractError: a file is missing or malformed.
     """
-    return [_read(text) for text in texts]
+    return [profile for text in texts for profile in _read(text)]
 
 
-def _read(text: str) -> Profile:
+def _read(text: str) -> list[Profile]:
     host, path = named_path(text)
-    profile = Profile.read(path)
+    profiles = profile_files.read_profiles(path)
     if host is None:
-        return profile
-    return profile.model_copy(update={"target": f"{host}/{profile.target}"})
+        return profiles
+    return [
+        profile.model_copy(update={"target": f"{host}/{profile.target}"}) for profile in profiles
+    ]

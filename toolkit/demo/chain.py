@@ -25,7 +25,7 @@ from toolkit.allocation.contract import Allocation
 from toolkit.data.task import TextSource, load_task
 from toolkit.demo.corpus import labelled
 from toolkit.demo.model import make_model
-from toolkit.report.page import write_report
+from toolkit.report.write import write_report
 from toolkit.server_update.trust_ratio import TrustRatioStep
 from toolkit.training.contract import TrainingConfig
 from toolkit.training.run_on_fleet import TrainingResult

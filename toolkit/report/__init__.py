@@ -1,1 +1,1 @@
-"""One self-contained HTML page over what the other commands wrote."""
+"""What the other commands wrote, to look at: as one HTML page, as Markdown, on a terminal."""

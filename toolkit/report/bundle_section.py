@@ -1,13 +1,13 @@
-"""A bundle on the page."""
+"""A bundle: architecture, quantization, LoRA, parity and files."""
 
 from __future__ import annotations
 
 from exporters.manifest import Bundle
-from toolkit.report.section import Section, Table
+from toolkit.report.content import Section, Table, columns
 
 
-def bundle_section(bundle: Bundle) -> Section:
-    """Architecture, quantization, LoRA, parity and files."""
+def bundle_section(bundle: Bundle, anchor: str) -> Section:
+    """What was exported, and how near it is to the PyTorch model."""
     manifest = bundle.manifest
     architecture, lora, parity = manifest.architecture, manifest.lora, manifest.parity
     facts = [
@@ -42,11 +42,11 @@ def bundle_section(bundle: Bundle) -> Section:
                 )
             )
     files = Table(
-        caption="Files",
-        headers=("file", "role", "bytes", "SHA-256"),
-        rows=[
+        "Files",
+        columns("file", "role", "#bytes", "SHA-256"),
+        [
             (file.name, file.role, f"{file.bytes:,}", file.sha256[:16] + "…")
             for file in manifest.files
         ],
     )
-    return Section("bundle", bundle.folder.name, facts, tables=(files,))
+    return Section(bundle.folder.name, anchor, facts, tables=[files])

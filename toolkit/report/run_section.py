@@ -1,15 +1,20 @@
-"""A training run on the page."""
+"""A training run: loss and accuracy by round, and what the clients did."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toolkit.report.section import Section, Table, figure, svg
+import numpy as np
+from matplotlib.figure import Figure
+
+from toolkit.report.content import Plot, Section, Table, columns
+from toolkit.report.drawing import FIRST, SOFT, THIRD, figure
+from toolkit.report.thinning import spread_out
 from toolkit.training.contract import RoundRecord, TrainingConfig
 from toolkit.training.run_folder import RunFolder
 
 
-def run_section(run: RunFolder) -> Section:
+def run_section(run: RunFolder, anchor: str) -> Section:
     """Loss and accuracy by round, and what each round cost."""
     description, rounds = run.description(), run.rounds()
     evaluated = [record for record in rounds if record.evaluation is not None]
@@ -31,8 +36,8 @@ def run_section(run: RunFolder) -> Section:
     ]
     if evaluated:
         facts.append(("held-out loss (measured)", _first_to_last(evaluated)))
-    plots = [_plot(rounds)] if len(rounds) > 1 else []
-    return Section("run", run.path.name, facts, plots=plots, tables=[_clients(rounds)])
+    plots = [_plot(rounds, evaluated)] if len(rounds) > 1 else []
+    return Section(run.path.name, anchor, facts, plots=plots, tables=[_clients(rounds)])
 
 
 def _first_to_last(evaluated: Sequence[RoundRecord]) -> str:
@@ -44,32 +49,64 @@ def _first_to_last(evaluated: Sequence[RoundRecord]) -> str:
     return f"{text}, on {last.positions} targets"
 
 
-def _plot(rounds: Sequence[RoundRecord]) -> str:
-    drawn = figure()
-    losses, accuracies = drawn.subplots(1, 2)
+def _plot(rounds: Sequence[RoundRecord], evaluated: Sequence[RoundRecord]) -> Plot:
     trained = [(record.round, record.loss) for record in rounds if record.loss is not None]
-    if trained:
-        losses.plot(*zip(*trained, strict=True), color="tab:gray", alpha=0.6, label="on devices")
     held_out = [
-        (record.round, record.evaluation) for record in rounds if record.evaluation is not None
+        (record.round, record.evaluation.loss, record.evaluation.accuracy)
+        for record in evaluated
+        if record.evaluation is not None
     ]
-    losses.plot(
-        [number for number, _ in held_out],
-        [evaluation.loss for _, evaluation in held_out],
-        "o-",
-        label="held out",
+    scored = [(number, accuracy) for number, _, accuracy in held_out if accuracy is not None]
+
+    def draw() -> Figure:
+        drawn = figure(height=3.0)
+        losses, accuracies = drawn.subplots(1, 2)
+        if trained:
+            losses.plot(*zip(*trained, strict=True), color=SOFT, lw=1, label="on devices")
+        if held_out:
+            numbers, loss, _ = zip(*held_out, strict=True)
+            losses.plot(numbers, loss, "o-", color=FIRST, label="held out")
+        losses.set_ylabel("loss, nats")
+        if trained or held_out:
+            losses.legend()
+        if scored:
+            accuracies.plot(*zip(*scored, strict=True), "s-", color=THIRD)
+            accuracies.set_ylim(0, 1)
+        else:
+            accuracies.text(0.5, 0.5, "not evaluated", ha="center", color=SOFT)
+        accuracies.set_ylabel("accuracy, held out")
+        for axes in (losses, accuracies):
+            axes.set_xlabel("round")
+            axes.grid()
+        return drawn
+
+    return Plot(
+        "Loss and accuracy by round",
+        f"{len(rounds) - 1} rounds, evaluated {len(held_out)} times"
+        + (f": held-out loss (measured) {_first_to_last(evaluated)}." if evaluated else "."),
+        draw,
+        _rounds(rounds),
     )
-    losses.set_ylabel("loss, nats")
-    losses.legend(fontsize=8)
-    scored = [(number, e.accuracy) for number, e in held_out if e.accuracy is not None]
-    if scored:
-        accuracies.plot(*zip(*scored, strict=True), "o-", color="tab:green")
-        accuracies.set_ylim(0, 1)
-    accuracies.set_ylabel("accuracy, held out")
-    for axes in (losses, accuracies):
-        axes.set_xlabel("round")
-        axes.grid(alpha=0.3)
-    return svg(drawn)
+
+
+def _rounds(rounds: Sequence[RoundRecord]) -> Table:
+    shown = [rounds[place] for place in spread_out(np.arange(len(rounds)))]
+    some = f", {len(shown)} of {len(rounds)}" if len(shown) < len(rounds) else ""
+    return Table(
+        f"Rounds{some} (measured)",
+        columns("#round", "#loss on devices", "#loss held out", "#accuracy", "#probes", "#seconds"),
+        [
+            (
+                str(record.round),
+                "" if record.loss is None else f"{record.loss:.4f}",
+                "" if (seen := record.evaluation) is None else f"{seen.loss:.4f}",
+                "" if seen is None or seen.accuracy is None else f"{seen.accuracy:.3f}",
+                str(record.probes),
+                f"{record.seconds:.3g}",
+            )
+            for record in shown
+        ],
+    )
 
 
 def _rules(config: TrainingConfig) -> str:
@@ -98,7 +135,7 @@ def _clients(rounds: Sequence[RoundRecord]) -> Table:
             )
         )
     return Table(
-        caption="Clients, over the whole run (measured; bytes of the encoded messages)",
-        headers=("client", "probes", "seconds", "bytes down", "bytes up", "orders lost"),
-        rows=rows,
+        "Clients, over the whole run (measured; bytes of the encoded messages)",
+        columns("client", "#probes", "#seconds", "#bytes down", "#bytes up", "#orders lost"),
+        rows,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from android_harness.job import Loss
-from device_bench.profile import Profile
+from device_bench.profile_files import read_profiles
 from exporters.durable_files import sha256_of
 from exporters.manifest import Bundle
 from exporters.tokenizer import load_tokenizer
@@ -62,7 +62,7 @@ class SimulatedData:
     def _options(self, store: TokenStore) -> ClientOptions:
         if not self.profiles:
             return ClientOptions()
-        profiles = [Profile.read(path) for path in self.profiles]
+        profiles = [profile for path in self.profiles for profile in read_profiles(path)]
         longest = max(store.length(line) for line in range(len(store)))
         names = client_names(self.clients)
         return ClientOptions(seconds=profile_seconds(profiles, names, tokens=longest))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from android_harness.facts import script
-from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
 from android_harness.facts.device_status import DeviceStatus, parse_device_status
 from android_harness.fake_phone.device_root import DeviceRoot
 
@@ -38,12 +35,6 @@ def printed_by(
         return ended.stdout.decode(errors="replace")
     finally:
         root.remove()
-
-
-def facts_of(recording: Path) -> DeviceFacts:
-    recorded = json.loads(recording.read_text())
-    output = printed_by(script.FACTS, props=recorded["props"], files=recorded["files"])
-    return parse_device_facts(output)
 
 
 def status_of(files: Mapping[str, str], scripts: Mapping[str, str]) -> DeviceStatus:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from android_harness.facts.device_facts import DeviceFacts, parse_device_facts, read_device_facts
 from android_harness.fake_phone import FakePhone
+from android_harness.fake_phone.recorded_facts import recorded_facts
 from android_harness.targets.open_target import open_target
-from tests.android_harness.facts.recorded_device import facts_of
 
 pytestmark = pytest.mark.usefixtures("private_home")
 
@@ -68,7 +68,7 @@ def test_facts_of_known_phones(shared_data: Path, name: str) -> None:
     )
     assert (facts.os, facts.abi, facts.emulator) == ("android", facts.abis[0], False)
     # Of the script itself these are the same; uname and getconf are those of this machine.
-    assert facts == facts_of(recording)
+    assert facts == recorded_facts(recording)
 
 
 def test_facts_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from android_harness.facts.device_facts import DeviceFacts
-from tests.android_harness.facts.recorded_device import facts_of
+from android_harness.fake_phone.recorded_facts import recorded_facts
 
 A53, A7, A57, A72, A73 = "Cortex-A53", "Cortex-A7", "Cortex-A57", "Cortex-A72", "Cortex-A73"
 
@@ -111,7 +111,7 @@ HALF_PRECISION = {"pixel-8", "galaxy-s9-us"}
 @pytest.fixture(scope="module")
 def all_facts(shared_data: Path) -> dict[str, DeviceFacts]:
     folder = shared_data / "phones" / "proc_sys"
-    return {path.stem: facts_of(path) for path in sorted(folder.glob("*.json"))}
+    return {path.stem: recorded_facts(path) for path in sorted(folder.glob("*.json"))}
 
 
 def test_every_phone_is_in_the_table(all_facts: dict[str, DeviceFacts]) -> None:

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from android_harness.fake_phone import FakePhone
 from toolkit.cli.app import app
-from toolkit.cli.devices import out
 
 BATTERY = """Current Battery Service state:
   AC powered: false
@@ -43,7 +42,7 @@ def phone(
 def test_people_see_what_it_is_and_why_not_to_measure(
     phone: FakePhone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(out, "width", 100)
+    monkeypatch.setenv("COLUMNS", "100")
     result = CliRunner().invoke(app, ["devices", "--target", phone.target])
 
     assert result.exit_code == 0, result.output

@@ -39,7 +39,7 @@ def test_what_is_found_is_listed_with_what_to_do(server: FakeAdbServer) -> None:
         listed = CliRunner().invoke(app, ["devices", "--json"])
 
     assert shown.exit_code == listed.exit_code == 0
-    assert "adb:ONE" in shown.stdout and "Fake_Phone" in shown.stdout
+    assert "adb:ONE" in shown.stdout and "Fake Phone" in shown.stdout
     assert "accept the USB debugging prompt" in shown.stdout
     local, one, locked = json.loads(listed.stdout)
     assert (local["target"], local["state"], one["target"]) == ("local", "device", "adb:ONE")

@@ -1,0 +1,1 @@
+"""Populations of devices, modelled from few that were measured and from facts of many."""

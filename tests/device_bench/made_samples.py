@@ -1,0 +1,96 @@
+"""SAMPLES folders with chosen seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from android_harness.facts.device_facts import parse_device_facts
+from device_bench.plan import Arm, Slot, sweep_plan
+from device_bench.provenance import Sweep
+from device_bench.samples import Measurement, Sample
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def arm(tokens: int, estimator: str = "central") -> Arm:
+    return Arm(batch=1, tokens=tokens, directions_per_pass=1, estimator=estimator)
+
+
+def write_samples(
+    folder: Path,
+    seconds: Mapping[Arm, Sequence[Sequence[float]]],
+    *,
+    target: str = "adb:FAKE",
+    threads: int = 4,
+    **sweep: Any,
+) -> Path:
+    """A folder whose arms have these seconds per probe: of each job, of each repetition."""
+    folder.mkdir(parents=True)
+    arms = tuple(seconds)
+    Sweep(
+        **{
+            "target": target,
+            "device": parse_device_facts(""),
+            "bundle_sha256": "a" * 64,
+            "runner_sha256": "b" * 64,
+            "plan": sweep_plan(
+                arms=arms,
+                threads=threads,
+                cpu_mask=None,
+                warmup=0,
+                repetitions=1,
+                minimum_ms=0,
+                blocks=1,
+                epsilon=1e-3,
+                seed=0,
+                loss_positions="last",
+            ),
+            "order": (),
+            "hello": None,
+            "started_at": NOW,
+            "finished_at": NOW,
+            **sweep,
+        }
+    ).write(folder / "sweep.json")
+    lines = [
+        measurement(arms.index(arm), arm, block, job, threads).model_dump_json() + "\n"
+        for arm, jobs in seconds.items()
+        for block, job in enumerate(jobs)
+    ]
+    (folder / "samples.jsonl").write_text("".join(lines))
+    return folder
+
+
+def measurement(
+    number: int, arm: Arm, block: int, seconds: Sequence[float], threads: int
+) -> Measurement:
+    return Measurement(
+        slot=Slot(block=block, arm=number),
+        position=0,
+        arm=arm,
+        backend="ggml-cpu",
+        threads=threads,
+        cpu_mask=None,
+        load_wall_ns=0,
+        load_cpu_ns=0,
+        weight_bytes=0,
+        vm_hwm_bytes=1,
+        rss_anon_bytes=0,
+        rss_file_bytes=0,
+        measured_at=NOW,
+        samples=tuple(
+            Sample(
+                phase="steady",
+                repetition=repetition,
+                directions=1,
+                passes=1,
+                start_ns=0,
+                wall_ns=round(value * 1e9),
+                cpu_ns=0,
+            )
+            for repetition, value in enumerate(seconds)
+        ),
+    )

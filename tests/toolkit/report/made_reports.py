@@ -1,0 +1,132 @@
+"""Samples, telemetry, allocations and runs to report on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from made_profiles import arm, cost, profile, slope_errors
+
+from android_harness.telemetry.records import (
+    TELEMETRY_NAME,
+    TelemetryBegin,
+    TelemetryReading,
+    TelemetryRecord,
+)
+from device_bench.profile import Profile
+from device_bench.sweep import arms_of, run_sweep
+from tests.device_bench.fake_timing_runner import PARITY, FakeInstalledRunner
+from toolkit.allocation.allocate import allocate
+from toolkit.allocation.contract import Allocation
+from toolkit.training.contract import (
+    Evaluation,
+    FlatLayout,
+    RoundRecord,
+    RunDescription,
+    TrainingConfig,
+)
+from toolkit.training.run_folder import RunFolder
+
+S = 1_000_000_000
+# What an attacker may call a phone.
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>|$\\frac{1}$ `{{7*7}}` \x1b[2J"
+
+
+def make_samples(folder: Path, *, drop_out_at: int | None = None) -> Path:
+    """A sweep of every estimator on a device whose times vary by 3 %."""
+    runner = FakeInstalledRunner(noise=0.03, parity=PARITY, drop_out_at=drop_out_at)
+    arms = arms_of([1, 4], [16, 64], [1, 8], ["central", "forward", "tangent"])
+    run_sweep(runner, arms, folder, threads=4)
+    return folder
+
+
+def make_telemetry(folder: Path, *, boots: tuple[str, ...] = ("one",)) -> Path:
+    """A device that heats up and slows down, of which a poller saw some minutes."""
+    path = folder / TELEMETRY_NAME
+    records: list[TelemetryRecord] = []
+    for boot in boots:
+        records.append(
+            TelemetryBegin(
+                target="adb:FAKE", boot_id=boot, started_at=datetime.now(UTC), sensors=()
+            )
+        )
+        records += [
+            TelemetryReading(
+                uptime_ns=second * S,
+                values={
+                    "temperature_celsius.skin": 30 + second / 30,
+                    "temperature_celsius.cpu-0-0": 45 + second / 10 + second % 7,
+                    "frequency_hertz.policy0": 1.8e9 if second < 150 else 1.2e9,
+                    "memory_available_bytes.device": 3e9 - 1e6 * second,
+                },
+            )
+            for second in range(0, 300, 2)
+        ]
+    path.write_text("".join(record.model_dump_json() + "\n" for record in records))
+    return path
+
+
+def make_profile(target: str, seconds: float = 1.0, **changes: object) -> Profile:
+    """A profile with arms of two estimators and their errors."""
+    arms = (
+        arm(1, 2 * seconds, low=1.8 * seconds, high=2.3 * seconds, joules=3.0),
+        arm(8, seconds, estimator="tangent", memory=200 << 20),
+        arm(8, seconds / 3, estimator="tangent", layers=(4, 5)),
+    )
+    errors = slope_errors(central=0.2, tangent=0.02)
+    settings = {"arms": arms, "tangents": cost(seconds), "errors": errors, **changes}
+    return profile(target, seconds=seconds, measured=datetime.now(UTC), **settings)
+
+
+def make_allocation(*profiles: Profile) -> Allocation:
+    return allocate(
+        profiles,
+        probes=24,
+        batch=4,
+        tokens=32,
+        estimator="tangent",
+        directions_per_pass=(8,),
+        fixed_s=0.5,
+        quantile=0.9,
+        now=datetime.now(UTC),
+    )
+
+
+def make_run(folder: Path, rounds: int) -> Path:
+    """A run whose held-out loss falls, evaluated in every tenth round."""
+    run = RunFolder(folder)
+    folder.mkdir(parents=True)
+    run.begin(
+        RunDescription(
+            run_id="run",
+            created_at=datetime.now(UTC),
+            model_sha256="a" * 64,
+            initial_sha256="b" * 64,
+            layout=FlatLayout(tensors=()),
+            config=TrainingConfig(rounds=rounds),
+            shares=(),
+            held_out_sha256="c" * 64,
+        ),
+        np.zeros(1, np.float32),
+    )
+    for number in range(rounds + 1):
+        evaluation = Evaluation(
+            loss=2 - number / rounds, accuracy=number / rounds, positions=100, seconds=1
+        )
+        run.append(
+            RoundRecord(
+                round=number,
+                loss=2.1 - number / rounds if number else None,
+                probes=64 if number else 0,
+                gradient_norm=1,
+                values_norm=1,
+                step_norm=0.1,
+                values_sha256="d" * 64,
+                seconds=1.5,
+                bytes_down=100,
+                bytes_up=50,
+                evaluation=evaluation if number % 10 == 0 else None,
+            )
+        )
+    return folder

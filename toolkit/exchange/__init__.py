@@ -1,0 +1,1 @@
+"""Capability profiles to and from the formats of other projects."""

@@ -1,0 +1,1 @@
+"""The section of one device, a part a file."""

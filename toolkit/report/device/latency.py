@@ -1,0 +1,184 @@
+"""How long a probe took: every repetition of every arm."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from device_bench.samples import Measurement
+from device_bench.statistics import Summary, outliers, summarise
+from toolkit.report.content import Plot, Section, Table, columns
+from toolkit.report.drawing import (
+    FIRST,
+    INK,
+    SECOND,
+    SOFT,
+    figure,
+    logarithmic,
+    name_rows,
+)
+from toolkit.report.thinning import MOST_MARKS, spread_out
+from toolkit.report.wording import arm_name, seconds_text
+
+_MOST_ROWS = 60
+
+
+@dataclass(frozen=True)
+class _ArmTimes:
+    name: str
+    seconds: NDArray[np.float64]  # per probe, of the repetitions that count
+    summary: Summary
+
+
+def latency_part(measurements: Sequence[Measurement], anchor: str) -> Section:
+    """The distribution of each arm of one backend, and how the device changed over the sweep."""
+    arms = _arms(measurements)
+    return Section(
+        "Latency (measured)",
+        f"{anchor}_latency",
+        plots=[_distributions(arms), _course(measurements, arms)],
+    )
+
+
+def _arms(measurements: Sequence[Measurement]) -> list[_ArmTimes]:
+    by_name: dict[str, list[float]] = defaultdict(list)
+    for measurement in sorted(measurements, key=lambda each: each.slot.arm):
+        by_name[arm_name(measurement.arm)] += measurement.steady_seconds
+    return [
+        _ArmTimes(name, np.array(seconds), summarise(seconds)) for name, seconds in by_name.items()
+    ]
+
+
+def _distributions(arms: Sequence[_ArmTimes]) -> Plot:
+    shown = arms[:_MOST_ROWS]
+    repetitions = sum(arm.summary.n for arm in arms)
+    far = sum(len(arm.summary.outliers) for arm in arms)
+    legend = (
+        "Each dot is a repetition, a cross an outlier, the bar the median and the box its 95 % "
+        "confidence interval."
+    )
+    if len(shown) < len(arms):
+        legend += f" The first {len(shown)} arms are drawn, the table has all."
+    if any(arm.summary.n > MOST_MARKS for arm in shown):
+        legend += f" Of an arm {MOST_MARKS} repetitions at even ranks are drawn, and outliers."
+
+    def draw() -> Figure:
+        drawn = figure(height=1.0 + 0.27 * len(shown))
+        axes = drawn.subplots()
+        for row, arm in enumerate(shown):
+            summary = arm.summary
+            far = outliers(arm.seconds)
+            near = spread_out(np.sort(arm.seconds[~far]))
+            # A fixed scatter across the row, so that equal times stay apart.
+            across = row + 0.5 * (np.arange(len(near)) * 0.618034 % 1 - 0.5)
+            axes.fill_betweenx(
+                (row - 0.36, row + 0.36), summary.low, summary.high, color=FIRST, alpha=0.25, lw=0
+            )
+            axes.plot(near, across, ".", color=FIRST, markersize=5, alpha=0.8)
+            axes.plot(arm.seconds[far], np.full(far.sum(), row), "x", color=SECOND, markersize=6)
+            axes.vlines(summary.median, row - 0.36, row + 0.36, color=INK, lw=1.6)
+            axes.annotate(
+                f"n {summary.n}",
+                (1, row),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7.5,
+                color=SOFT,
+            )
+        name_rows(axes, [arm.name for arm in shown])
+        logarithmic(axes, "x")
+        axes.grid(axis="x")
+        axes.set_xlabel("seconds per probe")
+        return drawn
+
+    return Plot(
+        "Seconds per probe by arm",
+        f"{repetitions} repetitions of {len(arms)} arms, {far} of them outliers (modified z-score "
+        "above 3.5; none is dropped).",
+        draw,
+        _table(arms),
+        legend,
+    )
+
+
+def _table(arms: Sequence[_ArmTimes]) -> Table:
+    return Table(
+        "Seconds per probe by arm (measured); batch B, tokens T, directions at once K, layers L",
+        columns("arm", "#n", "#median", "#CI low", "#CI high", "#min", "#max", "#spread %",
+                "#outliers"),
+        [
+            (
+                arm.name,
+                str(arm.summary.n),
+                seconds_text(arm.summary.median),
+                seconds_text(arm.summary.low),
+                seconds_text(arm.summary.high),
+                seconds_text(arm.seconds.min()),
+                seconds_text(arm.seconds.max()),
+                f"{100 * arm.summary.relative_spread:.1f}",
+                str(len(arm.summary.outliers)),
+            )
+            for arm in arms
+        ],
+    )  # fmt: skip
+
+
+def _course(measurements: Sequence[Measurement], arms: Sequence[_ArmTimes]) -> Plot:
+    """Each repetition over its arm's median, by job: a device that heats up climbs."""
+    medians = {arm.name: arm.summary.median for arm in arms}
+    ordered = sorted(measurements, key=lambda each: each.position)
+    points: dict[str, list[tuple[int, float]]] = {"steady": [], "warmup": []}
+    middles = []
+    for job in ordered:
+        median = medians[arm_name(job.arm)]
+        for sample in job.samples:
+            points[sample.phase].append((job.position + 1, sample.seconds_per_probe / median))
+        middles.append((job.position + 1, float(np.median(job.steady_seconds)) / median))
+    slowest, fastest = (pick(ratio for _, ratio in middles) for pick in (max, min))
+
+    def draw() -> Figure:
+        drawn = figure(height=2.6)
+        axes = drawn.subplots()
+        axes.axhline(1, color=SOFT, lw=1)
+        looks = {"warmup": ("^", SECOND, "warm-up"), "steady": (".", FIRST, "counted")}
+        for phase, (marker, colour, name) in looks.items():
+            if points[phase]:
+                jobs, ratios = (np.array(each) for each in zip(*points[phase], strict=True))
+                chosen = spread_out(np.arange(len(jobs)), 4 * MOST_MARKS)
+                axes.plot(jobs[chosen], ratios[chosen], marker, color=colour, alpha=0.7, label=name)
+        axes.plot(*zip(*middles, strict=True), color=INK, lw=1.2, label="median of the job")
+        logarithmic(axes, "y")
+        axes.set_xlabel("job, in the order measured")
+        axes.set_ylabel("times the arm's median")
+        axes.grid(axis="y")
+        drawn.legend(loc="outside upper right", ncols=3)
+        return drawn
+
+    return Plot(
+        "The course of the sweep",
+        f"Medians of jobs lie between {fastest:.2f} and {slowest:.2f} times those of their arms.",
+        draw,
+        Table(
+            "Jobs in the order measured",
+            columns("#job", "arm", "#block", "#s per probe, median", "#times the arm's median"),
+            [
+                (
+                    str(job.position + 1),
+                    arm_name(job.arm),
+                    str(job.slot.block + 1),
+                    seconds_text(float(np.median(job.steady_seconds))),
+                    f"{ratio:.3f}",
+                )
+                for job, (_, ratio) in zip(ordered, middles, strict=True)
+            ],
+        ),
+        "Each repetition over the median of its arm, in the order measured: a device that slows "
+        "down climbs to the right.",
+    )

@@ -1,0 +1,55 @@
+"""Peak memory by arm."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from device_bench.profile import BackendProfile
+from toolkit.report.content import Plot, Section, Table, columns
+from toolkit.report.drawing import FIRST, figure, name_rows
+from toolkit.report.wording import UNKNOWN, arm_name, megabytes
+
+_MOST_ROWS = 60
+
+
+def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) -> Section:
+    """The peak of each arm's process, and what share of the device's memory the highest is."""
+    highest = max(backend.arms, key=lambda arm: arm.peak_memory_bytes)
+    shown = backend.arms[:_MOST_ROWS]
+    share = f", {highest.peak_memory_bytes / device_bytes:.2%} of all" if device_bytes else ""
+    facts = [
+        (
+            "peak (measured)",
+            f"{megabytes(highest.peak_memory_bytes)} MB at {arm_name(highest)}{share}",
+        ),
+        (
+            "memory of the device",
+            UNKNOWN if device_bytes is None else f"{device_bytes / 2**30:.1f} GiB",
+        ),
+    ]
+
+    def draw() -> Figure:
+        drawn = figure(height=0.8 + 0.24 * len(shown))
+        axes = drawn.subplots()
+        sizes = [arm.peak_memory_bytes / 1e6 for arm in shown]
+        bars = axes.barh(range(len(shown)), sizes, height=0.62, color=FIRST, alpha=0.75)
+        axes.bar_label(bars, [f"{size:.1f}" for size in sizes], padding=4, fontsize=7.5)
+        name_rows(axes, [arm_name(arm) for arm in shown])
+        axes.margins(x=0.12)
+        axes.set_xlabel("peak MB")
+        axes.grid(axis="x")
+        return drawn
+
+    plot = Plot(
+        "Peak memory by arm",
+        f"Between {megabytes(min(arm.peak_memory_bytes for arm in backend.arms))} and "
+        f"{megabytes(highest.peak_memory_bytes)} MB: the largest resident set (VmHWM) of any job "
+        "of the arm, mapped weights included.",
+        draw,
+        Table(
+            "Peak memory by arm (measured)",
+            columns("arm", "#peak MB"),
+            [(arm_name(arm), megabytes(arm.peak_memory_bytes)) for arm in backend.arms],
+        ),
+    )
+    return Section("Memory", f"{anchor}_memory", facts, plots=[plot])

@@ -1,0 +1,117 @@
+"""Everything that is known of one device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from android_harness.facts.cpu import CpuCluster
+from device_bench.profile import BackendProfile, Profile
+from toolkit.report.content import Cell, Section
+from toolkit.report.device.arms import arms_part, estimators_part
+from toolkit.report.device.cost_model import cost_part
+from toolkit.report.device.energy import energy_part
+from toolkit.report.device.latency import latency_part
+from toolkit.report.device.medians import medians_part
+from toolkit.report.device.memory import memory_part
+from toolkit.report.device.settings import settings_part
+from toolkit.report.device.telemetry import telemetry_part
+from toolkit.report.device.validity import standing_of, validity_part
+from toolkit.report.gather import Device, Samples
+from toolkit.report.wording import UNKNOWN, moment
+
+
+def device_section(device: Device, anchor: str, now: datetime) -> Section:
+    """What the device is, its numbers, and whether they can be trusted."""
+    profile, samples = device.profile, device.samples
+    facts: list[tuple[str, str | Cell]] = [
+        ("device", device.facts.summary or UNKNOWN),
+        ("clusters", clusters_text(device.facts.clusters) or UNKNOWN),
+    ]
+    parts: list[Section] = []
+    if profile is not None:
+        facts += _profile_facts(profile, now)
+        parts += _backend_parts(profile, samples, anchor, now)
+    if samples is not None:
+        facts += _sweep_facts(samples)
+        parts += _samples_parts(samples, anchor)
+    else:
+        facts.append(("samples", "not given: no telemetry, and no repetition alone, can be shown"))
+    return Section(device.target, anchor, facts, parts=parts)
+
+
+def clusters_text(clusters: tuple[CpuCluster, ...]) -> str:
+    """The cores, fastest first: `1 x Cortex-X1 at 2.80 GHz + 3 x Cortex-A78 at 2.25 GHz`."""
+    return " + ".join(_cluster_text(cluster) for cluster in reversed(clusters))
+
+
+def _cluster_text(cluster: CpuCluster) -> str:
+    design = cluster.micro_architecture or cluster.identity or "core"
+    speed = f" at {cluster.max_frequency_khz / 1e6:.2f} GHz" if cluster.max_frequency_khz else ""
+    return f"{len(cluster.cores)} × {design}{speed}"
+
+
+def _profile_facts(profile: Profile, now: datetime) -> Iterator[tuple[str, str | Cell]]:
+    for backend in profile.backends:
+        standing = standing_of(profile, backend, now)
+        yield f"verdict on {backend.backend}", Cell(standing, standing=standing)
+    yield "measured at", moment(profile.measured_at)
+    yield "expires at", moment(profile.expires_at)
+    yield "bundle", profile.bundle_sha256[:16]
+    yield "runner", profile.runner_sha256[:16]
+
+
+def _sweep_facts(samples: Samples) -> Iterator[tuple[str, str | Cell]]:
+    sweep, measurements = samples.sweep, samples.measurements
+    repetitions = sum(len(measurement.samples) for measurement in measurements)
+    yield "arms", str(len(sweep.plan.arms))
+    yield "jobs", f"{len(measurements)} of {len(sweep.order)}, interleaved at random"
+    yield "repetitions (measured)", f"{repetitions}, warm-up included"
+    yield "threads", str(sweep.plan.threads)
+    yield "cores", sweep.plan.cpu_mask or "any"
+
+
+def _backend_parts(
+    profile: Profile, samples: Samples | None, anchor: str, now: datetime
+) -> Iterator[Section]:
+    """The parts of each backend; of several, their titles name it."""
+    named = len(profile.shown_backends) > 1
+    for number, backend in enumerate(profile.shown_backends, start=1):
+        own = f"{anchor}_{number}" if named else anchor
+        beside = number > len(profile.backends)
+        for part in _parts_of(profile, backend, None if beside else samples, own, now):
+            where = f"{backend.backend} of a bundle beside" if beside else backend.backend
+            yield replace(part, title=f"{part.title}: {where}") if named else part
+
+
+def _parts_of(
+    profile: Profile, backend: BackendProfile, samples: Samples | None, anchor: str, now: datetime
+) -> Iterator[Section]:
+    yield validity_part(profile, backend, now, anchor)
+    if not backend.arms:
+        return
+    measurements = [
+        measurement
+        for measurement in (samples.measurements if samples is not None else ())
+        if measurement.backend == backend.backend
+    ]
+    if measurements:
+        yield latency_part(measurements, anchor)
+    else:
+        yield medians_part(backend, anchor)
+    cost = cost_part(backend, anchor)
+    if cost is not None:
+        yield cost
+    estimators = estimators_part(backend, anchor)
+    if estimators is not None:
+        yield estimators
+    yield memory_part(backend, profile.device.memory_total_bytes, anchor)
+    yield energy_part(backend, samples.energies if samples is not None else None, anchor)
+    yield arms_part(backend, anchor)
+
+
+def _samples_parts(samples: Samples, anchor: str) -> Iterator[Section]:
+    yield telemetry_part(samples.trace, samples.measurements, anchor)
+    if samples.settings is not None:
+        yield settings_part(samples.settings, anchor)

@@ -1,0 +1,151 @@
+"""What lies at the paths of a report, recognised by its files; what is of one device, together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from android_harness.facts.device_facts import DeviceFacts
+from android_harness.state.held_settings import SETTINGS_NAME, HeldSettings
+from android_harness.telemetry.records import TELEMETRY_NAME
+from android_harness.telemetry.trace import Trace, read_trace
+from device_bench.energy import ArmEnergy, arm_energies
+from device_bench.fit_profile import fit_profile
+from device_bench.plan import Arm
+from device_bench.profile import Profile
+from device_bench.provenance import Sweep
+from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
+from exporters.errors import FwdllmError
+from exporters.manifest import MANIFEST_NAME, Bundle
+from toolkit.allocation.contract import Allocation
+from toolkit.training.run_folder import RunFolder
+
+
+class ReportError(FwdllmError):
+    """A path holds nothing that the report knows, or the report cannot be written as asked."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A SAMPLES folder; its files are read when they are first asked for."""
+
+    folder: Path
+    sweep: Sweep
+
+    @cached_property
+    def measurements(self) -> list[Measurement]:
+        return read_measurements(self.folder / SAMPLES_NAME)
+
+    @cached_property
+    def energies(self) -> dict[Arm, ArmEnergy]:
+        return arm_energies(self.folder, self.measurements)
+
+    @cached_property
+    def trace(self) -> Trace | None:
+        """What the device's sensors said; None: no telemetry was recorded."""
+        path = self.folder / TELEMETRY_NAME
+        return read_trace(path) if path.exists() else None
+
+    @cached_property
+    def settings(self) -> HeldSettings | None:
+        """The device's settings during the sweep; None: they were not noted."""
+        path = self.folder / SETTINGS_NAME
+        return HeldSettings.read(path) if path.exists() else None
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device with one bundle: its profile, the samples behind it, or both.
+
+    `profile` is None where not a single job of the samples has ended.
+    """
+
+    target: str
+    facts: DeviceFacts
+    profile: Profile | None
+    samples: Samples | None
+
+
+@dataclass
+class Gathered:
+    """All that the paths hold, each kind in the order of the paths."""
+
+    bundles: list[Bundle] = field(default_factory=list)
+    profiles: list[Profile] = field(default_factory=list)
+    samples: list[Samples] = field(default_factory=list)
+    allocations: list[Allocation] = field(default_factory=list)
+    runs: list[RunFolder] = field(default_factory=list)
+
+    def devices(self, now: datetime) -> list[Device]:
+        """Each profile with its samples, then samples without one, fitted as of `now`."""
+        left = list(self.samples)
+        devices = []
+        for profile in self.profiles:
+            own = next((samples for samples in left if _are_of(samples.sweep, profile)), None)
+            if own is not None:
+                left.remove(own)
+            devices.append(Device(profile.target, profile.device, profile, own))
+        for samples in left:
+            fitted = fit_profile(samples.folder, now=now) if samples.measurements else None
+            devices.append(Device(samples.sweep.target, samples.sweep.device, fitted, samples))
+        return devices
+
+
+def gather(paths: Sequence[Path]) -> Gathered:
+    """Reads what the paths hold; of a folder of such things, all of them.
+
+    Raises:
+        ReportError: a path holds none of bundle, samples, profile, allocation, run.
+        ContractError: a file that it should be read from is damaged.
+    """
+    gathered = Gathered()
+    for path in paths:
+        if _add(gathered, path):
+            continue
+        if not any([_add(gathered, child) for child in _inside(path)]):
+            raise ReportError(
+                "this is no bundle, samples or run folder, and no profile or allocation file",
+                remedy="give what fwdllm export, bench, profile, allocate or train wrote",
+                file=path,
+            )
+    return gathered
+
+
+def _add(gathered: Gathered, path: Path) -> bool:
+    """Whether the path is something that a report shows."""
+    if (path / MANIFEST_NAME).is_file():
+        gathered.bundles.append(Bundle(path))
+    elif (path / SWEEP_NAME).is_file():
+        gathered.samples.append(Samples(path, Sweep.read(path / SWEEP_NAME)))
+    elif RunFolder(path).exists():
+        gathered.runs.append(RunFolder(path))
+    elif "backends" in (fields := _fields(path)):
+        gathered.profiles.append(Profile.read(path))
+    elif "makespan_s" in fields:
+        gathered.allocations.append(Allocation.read(path))
+    else:
+        return False
+    return True
+
+
+def _inside(path: Path) -> list[Path]:
+    """What may be of interest in a folder, which may hold models of many gigabytes too."""
+    if not path.is_dir():
+        return []
+    return sorted(child for child in path.iterdir() if child.is_dir() or child.suffix == ".json")
+
+
+def _fields(path: Path) -> set[str]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return set()
+    return set(content) if isinstance(content, dict) else set()
+
+
+def _are_of(sweep: Sweep, profile: Profile) -> bool:
+    return (sweep.target, sweep.bundle_sha256) == (profile.target, profile.bundle_sha256)
