@@ -33,7 +33,9 @@ def push(
 
     def push_to(spec: str, reached: Target, report: Report) -> dict[str, Any]:
         counted = counts[spec]
-        runner = install_and_report(reached, loaded, counted.counting(report), device)
+        runner = install_and_report(
+            reached, loaded, counted.counting(report), device, patience_minutes=patience
+        )
         return {
             "target": spec,
             "workspace": str(reached.workspace),
