@@ -17,12 +17,15 @@ from device_bench.energy import ArmEnergy, arm_energies
 from device_bench.fit_profile import fit_profile
 from device_bench.plan import Arm
 from device_bench.profile import Profile
+from device_bench.profile_files import MANY_SUFFIX, read_profiles
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
 from exporters.errors import FwdllmError
 from exporters.manifest import MANIFEST_NAME, Bundle
 from toolkit.allocation.contract import Allocation
 from toolkit.training.run_folder import RunFolder
+
+_READ = (".json", MANY_SUFFIX)  # suffixes of files that may be of interest in a folder
 
 
 class ReportError(FwdllmError):
@@ -124,7 +127,7 @@ def _add(gathered: Gathered, path: Path) -> bool:
     elif RunFolder(path).exists():
         gathered.runs.append(RunFolder(path))
     elif "backends" in (fields := _fields(path)):
-        gathered.profiles.append(Profile.read(path))
+        gathered.profiles += read_profiles(path)
     elif "makespan_s" in fields:
         gathered.allocations.append(Allocation.read(path))
     else:
@@ -136,12 +139,14 @@ def _inside(path: Path) -> list[Path]:
     """What may be of interest in a folder, which may hold models of many gigabytes too."""
     if not path.is_dir():
         return []
-    return sorted(child for child in path.iterdir() if child.is_dir() or child.suffix == ".json")
+    return sorted(child for child in path.iterdir() if child.is_dir() or child.suffix in _READ)
 
 
 def _fields(path: Path) -> set[str]:
+    """Of a JSON document, or of the first line of JSON Lines."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text.partition("\n")[0] if path.suffix == MANY_SUFFIX else text)
     except (OSError, ValueError):
         return set()
     return set(content) if isinstance(content, dict) else set()

@@ -11,6 +11,7 @@ from made_reports import make_allocation, make_profile, make_run, make_samples, 
 from android_harness.errors import IncompleteRunError
 from device_bench.errors import SamplesError
 from device_bench.fit_profile import fit_profile
+from device_bench.profile_files import write_profiles
 from toolkit.report.gather import ReportError, gather
 
 NOW = datetime.now(UTC)
@@ -25,6 +26,7 @@ def test_a_folder_stands_for_what_lies_in_it(tmp_path: Path, samples: Path) -> N
     first, second = make_profile("adb:one"), make_profile("adb:two", 2.0)
     first.write(tmp_path / "one.json")
     second.write(tmp_path / "two.json")
+    write_profiles(tmp_path / "fleet.jsonl", [make_profile("adb:three"), make_profile("adb:four")])
     make_allocation(first, second).write(tmp_path / "plan.json")
     make_run(tmp_path / "run", rounds=2)
     (tmp_path / "notes.json").write_text("[]")
@@ -32,7 +34,8 @@ def test_a_folder_stands_for_what_lies_in_it(tmp_path: Path, samples: Path) -> N
 
     found = gather([tmp_path])
 
-    assert [profile.target for profile in found.profiles] == ["adb:one", "adb:two"]
+    names = ["adb:three", "adb:four", "adb:one", "adb:two"]
+    assert [profile.target for profile in found.profiles] == names
     assert len(found.samples) == len(found.allocations) == len(found.runs) == 1
     assert not found.bundles
 
