@@ -9,7 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from android_harness.errors import IncompleteRunError, RunnerFailedError
+from android_harness.errors import (
+    IncompleteRunError,
+    PushVerificationError,
+    RunnerFailedError,
+)
 from exporters.contract import Part
 from exporters.lora.combination import DirectionName
 
@@ -168,6 +172,7 @@ class ErrorRecord(Part):
     event: Literal["error"]
     phase: Literal[
         "processor",  # lacks what the runner was built for
+        "delivery",  # the job arrived damaged
         "job",
         "model",
         "adapter",
@@ -207,6 +212,7 @@ def parse_records(text: str, *, device: str) -> list[Record]:
     """The records of a complete run.
 
     Raises:
+        PushVerificationError: the runner found that its job was damaged on its way.
         RunnerFailedError: the runner reported an error; its message, phase and file are carried.
         IncompleteRunError: the stream is cut, is not JSON Lines, or has no `end` record.
     """
@@ -221,6 +227,8 @@ def parse_records(text: str, *, device: str) -> list[Record]:
             ) from error
     for record in records:
         if isinstance(record, ErrorRecord):
+            if record.phase == "delivery":
+                raise PushVerificationError(record.message, device=device, file=record.file)
             raise RunnerFailedError(
                 record.message, device=device, phase=record.phase, file=record.file
             )

@@ -144,6 +144,7 @@ class InstalledRunner:
         Raises:
             ValueError: a name in `files` is none that a file beside the job can have, or `name`
                 none that a run can have.
+            PushVerificationError: the job was damaged on its way.
             RunnerFailedError: the runner refused the job, with its reason.
             RunnerKilledError: a signal ended the runner.
             IncompleteRunError: the runner's records stop short.
@@ -178,15 +179,17 @@ class InstalledRunner:
         entry = self._journal_entry(name, deadline_s)
         run = DetachedRun(self.target, PurePosixPath(entry.folder), patience_s=self.patience_s)
         job_path = run.folder / "job" / _JOB_FILE  # apart from the supervisor's own files
-        program = [*_setting(self._environment), str(self._runner), str(job_path)]
+        text = job.model_dump_json()
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        program = [*_setting(self._environment), str(self._runner), str(job_path), digest]
         LIVE_RUNS.stop_left(self.target, entry.serial, but=entry.id)
         with LIVE_RUNS.under_way(run, entry):
-            if name is None or run.claim(_fingerprint(job, program, files)).state == "absent":
+            if name is None or run.claim(_fingerprint(program, files)).state == "absent":
                 for each, local in files.items():
                     run.push(local, job_path.with_name(each))
                 with tempfile.TemporaryDirectory() as here:
                     local_job = Path(here) / _JOB_FILE
-                    write_atomically(local_job, job.model_dump_json())
+                    write_atomically(local_job, text)
                     run.push(local_job, job_path)
             return records_of_run(run, program, deadline_s=deadline_s)
 
@@ -289,10 +292,10 @@ def install_runner(
     return installed
 
 
-def _fingerprint(job: Job, program: Sequence[str], files: Mapping[str, Path]) -> str:
-    """The SHA-256 of all that decides what a run computes."""
+def _fingerprint(program: Sequence[str], files: Mapping[str, Path]) -> str:
+    """The SHA-256 of all that decides what a run computes; the program ends with its job's."""
     hashes = {name: sha256_of(local) for name, local in sorted(files.items())}
-    content = json.dumps([job.model_dump_json(), *program, hashes])
+    content = json.dumps([*program, hashes])
     return hashlib.sha256(content.encode()).hexdigest()
 
 

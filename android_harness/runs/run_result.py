@@ -31,9 +31,9 @@ def records_of_run(run: DetachedRun, program: Sequence[str], *, deadline_s: floa
     """Runs the program to its end, or waits for it where it runs already; its records.
 
     Raises:
-        RunnerFailedError, RunnerKilledError, IncompleteRunError, DeviceTimeoutError,
-        MissingProgramError, NotExecutableError: it did not get to its own end; causes that the
-            device knows of are in the remedy.
+        PushVerificationError, RunnerFailedError, RunnerKilledError, IncompleteRunError,
+        DeviceTimeoutError, MissingProgramError, NotExecutableError: it did not get to its own
+            end; causes that the device knows of are in the remedy.
         DeviceRebootedError, RunStoppedError, DeviceGoneError: see `DetachedRun.to_end`.
     """
     try:
@@ -42,7 +42,7 @@ def records_of_run(run: DetachedRun, program: Sequence[str], *, deadline_s: floa
         _raise_unless_ended(run, report.exit_code, program, deadline_s)
         return _records(run, report)
     except (RunnerKilledError, IncompleteRunError, CommandFailedError, DeviceTimeoutError) as error:
-        runner = PurePosixPath(program[-2]).name  # before the job's file
+        runner = PurePosixPath(program[-3]).name  # before the job's file and its hash
         killed = isinstance(error, RunnerKilledError | IncompleteRunError)
         hints = read_evidence(run.target, run.folder, runner).hints(runner, killed=killed)
         error.remedy = "; ".join([*hints[:2], error.remedy])

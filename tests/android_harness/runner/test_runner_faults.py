@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from android_harness.building.engines import Engine
 from android_harness.building.runner_build import build_runner
-from android_harness.errors import RunnerFailedError
+from android_harness.errors import PushVerificationError, RunnerFailedError
 from android_harness.job import (
     AlongTask,
     EvaluateTask,
@@ -21,6 +22,7 @@ from android_harness.job import (
     VerbalizerLoss,
 )
 from android_harness.records import EndRecord, ErrorRecord, HelloRecord, parse_records
+from exporters.durable_files import sha256_of
 from exporters.lora.combination import Combination
 from exporters.lora.support import Support
 from tests.android_harness.runner.runner_models import (
@@ -415,6 +417,27 @@ def test_no_mutation_of_a_text_file_kills_the_runner(bench: Bench, seed: int) ->
 
 
 # The command line ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["ggml", "executorch"])
+def test_a_job_that_is_not_the_one_that_was_sent_is_refused(
+    engine: Engine, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    fixture = "runner_binary" if engine == "ggml" else "executorch_runner_binary"
+    runner = request.getfixturevalue(fixture)
+    job = tmp_path / "job.json"
+    job.write_text('{"threads": 12}')
+    digest = sha256_of(job)
+
+    def said() -> str:
+        command = [runner, str(job), digest]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    with pytest.raises(RunnerFailedError):  # it is, but no job
+        parse_records(said(), device="here")
+    job.write_text('{"threads": 13}')
+    with pytest.raises(PushVerificationError, match=digest):
+        parse_records(said(), device="here")
 
 
 def test_version_and_usage() -> None:

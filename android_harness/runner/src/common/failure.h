@@ -13,7 +13,8 @@ struct Failure : std::runtime_error {
 
 // What the runner is doing now. Every failure, also an abort inside ggml, is reported with it.
 struct Activity {
-    std::string phase = "job";  // job, model, adapter, lora_values, examples, direction, compute
+    // delivery, job, model, adapter, lora_values, examples, direction, compute
+    std::string phase = "job";
     std::string file;           // empty: no file concerned
 };
 
