@@ -76,10 +76,12 @@ class Target(ABC):
     Attributes:
         name: as given to --target: `local`, `adb:SERIAL` or `adb-tcp:HOST:PORT`.
         workspace: the one folder on the device that this project writes to.
+        single_connection: only one command at a time can be carried, so that others wait for it.
     """
 
     name: str
     workspace: PurePosixPath
+    single_connection: bool = False
 
     @abstractmethod
     def run(self, command: Sequence[str], *, timeout_s: float | None = None) -> CommandResult:
@@ -89,7 +91,7 @@ class Target(ABC):
 
         Raises:
             DeviceTimeoutError: it still ran after `timeout_s` seconds. On a phone it may go on
-                running: long programs belong under `supervised_command.supervised`.
+                running: long programs belong in `runs/detached_run.py`.
             DeviceGoneError: the device vanished while the command ran.
         """
 

@@ -55,7 +55,7 @@ RUNNER = """#!/bin/sh
 seed=$(sed -n 's/.*"directions":\\[\\([0-9]*\\).*/\\1/p' "$1")
 echo "start $seed" >>"$TMPDIR/soak.log"
 sleep {pause_s}
-{runner} "$1" || exit
+{runner} "$@" || exit
 echo "finish $seed" >>"$TMPDIR/soak.log"
 """
 

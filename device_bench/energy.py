@@ -69,7 +69,8 @@ def _arm_energy(power: Power, idle: EnergyReading | None, jobs: Sequence[Measure
         if energy.verdict != "valid" or energy.net_joules is None:
             reasons_seen.update(dict.fromkeys(energy.reasons))
             continue
-        joules.append(energy.net_joules / sum(sample.directions for sample in steady))
+        probes = sum(sample.directions for sample in steady)
+        joules.append(energy.net_joules / (probes * energy.coverage))  # of the time that is known
     return ArmEnergy(
         joules_per_probe=_interval(joules) if joules else None,
         jobs=len(joules),

@@ -12,8 +12,8 @@ FOLDERS = ("exporters", "android_harness", "device_bench", "toolkit")
 # Bottom up, as docs/architecture.md lists them; `__init__` may not import at all.
 SUBFOLDERS = {
     "android_harness": (
-        "host_folders", "errors", "transfer_errors", "interruption", "target", "job", "records",
-        "examples", "adb", "targets", "facts", "building", "pushing", "state", "telemetry", "runs",
+        "host_folders", "host_process", "errors", "transfer_errors", "interruption", "target",
+        "job", "records", "examples", "adb", "targets", "facts", "building", "pushing", "state", "telemetry", "runs",
         "fleet", "diagnosis", "fake_phone",
     ),
     "toolkit": (

@@ -10,7 +10,7 @@ checksum, magic) and the payload.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -266,11 +266,11 @@ class AdbStream:
         """What the device sent and nobody read yet."""
         return bytes(self._unread)
 
-    def write(self, data: bytes, *, until_reply: bool = False) -> None:
+    def write(self, data: bytes, *, until: Callable[[bytes], bool] | None = None) -> None:
         """Sends at most `max_payload_bytes` and waits until the device took them.
 
         Args:
-            until_reply: wait no longer once the device has said something instead.
+            until: wait no longer once this is true of what the device has said meanwhile.
 
         Raises:
             OSError: the link broke, the device closed the stream, or (`TimeoutError`) it took
@@ -280,7 +280,7 @@ class AdbStream:
         try:
             self._send(constants.WRTE, data, by)
             while self._receive(by) != constants.OKAY:
-                if until_reply and self._unread:
+                if until is not None and until(self.received):
                     return
                 if self._closed_by_device:
                     raise ConnectionAbortedError("the device closed the stream")

@@ -70,7 +70,7 @@ def push_file(
         try:
             stream.write(_request(b"SEND", path, f",{mode | 0o100000}"))
             for packet, size in _data_packets(local, stream.max_payload_bytes):
-                stream.write(packet, until_reply=True)
+                stream.write(packet, until=bool)
                 if stream.received:
                     session.expect()
                 sent += size

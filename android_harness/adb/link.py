@@ -7,7 +7,7 @@ through the adb server.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,11 +47,11 @@ class DeviceStream(Protocol):
     def received(self) -> bytes:
         """What the device sent and nobody read yet."""
 
-    def write(self, data: bytes, *, until_reply: bool = False) -> None:
+    def write(self, data: bytes, *, until: Callable[[bytes], bool] | None = None) -> None:
         """Sends at most `max_payload_bytes`.
 
         Args:
-            until_reply: send no more once the device has said something instead.
+            until: send no more once this is true of what the device has said meanwhile.
 
         Raises:
             OSError: the link broke, the device closed the stream, or (`TimeoutError`) it took

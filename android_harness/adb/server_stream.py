@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 from android_harness.adb.link import Deadline
@@ -48,7 +49,7 @@ class ServerStream:
     def received(self) -> bytes:
         return bytes(self._unread)
 
-    def write(self, data: bytes, *, until_reply: bool = False) -> None:
+    def write(self, data: bytes, *, until: Callable[[bytes], bool] | None = None) -> None:
         rest = memoryview(data)
         while rest:
             ready = self._selector.select(self._reply_s)
@@ -58,7 +59,7 @@ class ServerStream:
                 self._receive(self._reply_s)
                 if self._ended:
                     raise ConnectionAbortedError("the stream was closed")
-                if until_reply:
+                if until is not None and until(self.received):
                     return
             if ready[0][1] & selectors.EVENT_WRITE:
                 rest = rest[self._send(rest) :]

@@ -67,8 +67,8 @@ def run_with_input(
         sent = 0
         try:
             while data := content.read(stream.max_payload_bytes - _HEADER.size):
-                stream.write(_HEADER.pack(_STDIN, len(data)) + data, until_reply=True)
-                if stream.received:  # it has said something instead: an error, or its end
+                stream.write(_HEADER.pack(_STDIN, len(data)) + data, until=_has_ended)
+                if _has_ended(stream.received):  # it takes no more; why is in what it said
                     break
                 sent += len(data)
                 progress(sent)
@@ -79,6 +79,16 @@ def run_with_input(
                 raise
             # It ended while it was written to; why is in what it said.
         return _collected(_output(stream, None))
+
+
+def _has_ended(said: bytes) -> bool:
+    """Whether the exit packet is among what a command said; a warning alone is no end."""
+    while len(said) >= _HEADER.size:
+        kind, length = _HEADER.unpack_from(said)
+        if kind == _EXIT:
+            return True
+        said = said[_HEADER.size + length :]
+    return False
 
 
 def _open(connection: DeviceConnection, command: str) -> DeviceStream:

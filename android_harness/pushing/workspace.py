@@ -10,9 +10,9 @@ from typing import Literal, get_args
 from android_harness.errors import DeviceInUseError
 from android_harness.target import Target
 
-Kind = Literal["store", "incoming", "runs", "state"]
+Kind = Literal["store", "incoming", "runs", "state", "telemetry"]
 
-# A live run has a file that begins with the id of its process.
+# A live run, or recording of telemetry, has a file that begins with the id of its process.
 _LIVE = """
 live() {
   for file in "$1/pid" "$1/supervisor"; do
@@ -28,7 +28,7 @@ live() {
 _LIST = f"""{_LIVE}
 cd "$1" 2>/dev/null || exit 0
 date +%s
-for entry in store/* incoming/* runs/* state/*; do
+for entry in store/* incoming/* runs/* state/* telemetry/*; do
   [ -e "$entry" ] || continue
   used=$(stat -c %Y "$entry" 2>/dev/null)
   size=$(du -sk "$entry" 2>/dev/null)
@@ -44,11 +44,12 @@ done
 _REMOVE = f"""{_LIVE}
 cd "$1" || exit 0
 shift
-for run in runs/*; do
+for run in runs/* telemetry/*; do
   live "$run" && {{ echo live; exit 0; }}
 done
 rm -rf "$@"
 """
+_AT_ONCE = 200  # paths in one command, whose length daemons limit
 _SENDING_S = 600.0  # what has grown since then may still be on its way
 _DAY_S = 24 * 3600.0
 
@@ -62,7 +63,8 @@ class Entry:
         files: the names that its content goes by; of the store alone.
         size: bytes on the device's disk, in whole KiB; None: the device does not tell.
         idle_s: seconds since its last use, by the device's clock; None: it does not tell.
-        live: of a run, its process lives; of incoming content, it may still be on its way.
+        live: of a run or a recording, its process lives; of incoming content, it may still be on
+            its way.
     """
 
     kind: Kind
@@ -137,7 +139,7 @@ def unwanted(
 
 
 def remove_entries(target: Target, entries: Sequence[Entry]) -> None:
-    """Removes entries from the workspace, all or, while a run lives there, none.
+    """Removes entries from the workspace, unless a run lives there or begins meanwhile.
 
     Raises:
         DeviceInUseError: a run lives, which may use any of them.
@@ -146,9 +148,14 @@ def remove_entries(target: Target, entries: Sequence[Entry]) -> None:
     if not entries:
         return
     paths = [str(entry.path) for entry in entries]
-    command = ["sh", "-c", _REMOVE, "remove", str(target.workspace), *paths]
-    if target.check(command).stdout.strip() == b"live":
-        raise DeviceInUseError("a run is under way there; nothing was removed", device=target.name)
+    for start in range(0, len(paths), _AT_ONCE):
+        some = paths[start : start + _AT_ONCE]
+        command = ["sh", "-c", _REMOVE, "remove", str(target.workspace), *some]
+        if target.check(command).stdout.strip() == b"live":
+            removed = f"{start} of {len(paths)} entries were" if start else "nothing was"
+            raise DeviceInUseError(
+                f"a run is under way there; {removed} removed", device=target.name
+            )
 
 
 def _number(text: str) -> int | None:

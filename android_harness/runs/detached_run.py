@@ -39,6 +39,8 @@ DEFAULT_DEADLINE_S = 6 * 3600.0
 
 # How long one command may wait on the device: it bounds how late a link is seen to be dead.
 _WAIT_S = 30
+# Where commands have to take turns, one that waits keeps all others out, also one that stops it.
+_WAIT_IN_TURN_S = 3
 # Beyond what a command waits on the device: for its answer to arrive.
 _ANSWER_S = 15.0
 # Beyond the deadline that the device keeps: for its shell to report the kill.
@@ -66,6 +68,7 @@ class DetachedRun:
         self.folder = folder
         self._patience_s = patience_s
         self._stopped = threading.Event()
+        self._wait_s = _WAIT_IN_TURN_S if target.single_connection else _WAIT_S
 
     def claim(self, job_sha256: str) -> RunReport:
         """What is there of a run of this job to go on with; anything else there is removed.
@@ -90,9 +93,9 @@ class DetachedRun:
             DeviceGoneError: the device stayed away.
         """
         end = time.monotonic() + deadline_s + _REPORT_GRACE_S
-        command = start_and_wait(self.folder, program, deadline_s=deadline_s, wait_s=_WAIT_S)
+        command = start_and_wait(self.folder, program, deadline_s=deadline_s, wait_s=self._wait_s)
         while True:
-            report = self._ask(command, timeout_s=_WAIT_S + _ANSWER_S)
+            report = self._ask(command, timeout_s=self._wait_s + _ANSWER_S)
             if report.state == "ended":
                 return report
             if report.state != "running":
@@ -103,7 +106,7 @@ class DetachedRun:
                     device=self.target.name,
                     remedy="keep the device from sleeping, or allow more time",
                 )
-            command = wait(self.folder, wait_s=_WAIT_S)
+            command = wait(self.folder, wait_s=self._wait_s)
 
     def text(self, name: str) -> str:
         """A file of the run's folder; empty where there is none."""

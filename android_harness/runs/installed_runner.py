@@ -22,12 +22,12 @@ from android_harness.errors import (
 )
 from android_harness.facts.device_facts import DeviceFacts, read_device_facts
 from android_harness.facts.identity import DeviceIdentity, read_identity
+from android_harness.host_process import HostProcess
 from android_harness.job import Job, Loss, PrefixPolicy, Task, VocabularyLoss
 from android_harness.pushing.content_store import ContentStore
 from android_harness.pushing.placed_bundle import PlacedBundle, place_bundle
 from android_harness.records import Record
 from android_harness.runs.detached_run import DEFAULT_DEADLINE_S, PATIENCE_S, DetachedRun
-from android_harness.runs.host_process import HostProcess
 from android_harness.runs.journal import JournaledRun
 from android_harness.runs.live_runs import LIVE_RUNS
 from android_harness.runs.run_result import records_of_run

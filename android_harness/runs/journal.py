@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from android_harness.host_folders import state_root
-from android_harness.runs.host_process import HostProcess
+from android_harness.host_process import HostProcess
 from exporters.contract import Contract
 from exporters.errors import ContractError
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 from android_harness.errors import DeviceError, RunStoppedError
+from android_harness.host_process import HostProcess
 from android_harness.runs.detached_run import DetachedRun
-from android_harness.runs.host_process import HostProcess
 from android_harness.runs.journal import JournaledRun, forget_run, journaled_runs, record_run
 from android_harness.runs.supervised_command import stop
 from android_harness.target import Target

@@ -133,6 +133,8 @@ if [ $state = running ]; then
   [ -f exit_code ] && kill -9 $timer
   wait $timer 2>/dev/null
   look
+  # It began and could not even write down who it is: a full disk, or killed at once.
+  [ $state != running ] || [ -s supervisor ] || state=lost
 fi
 echo $state $code
 [ $state != ended ] || cat {RECORDS_FILE}
@@ -159,7 +161,8 @@ mkdir -p "$1" && echo "$2" >"$1/job_sha256" && echo absent
 
 # $1: the folder of all runs. A line for each: its state, its exit code or -, its name.
 _LIST = f"""{_COMMON}
-cd "$1" 2>/dev/null || exit 0
+[ -d "$1" ] || exit 0
+cd "$1" || exit
 set +f
 for name in *; do
   [ -d "$name" ] || continue

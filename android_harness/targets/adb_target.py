@@ -19,7 +19,7 @@ from android_harness.adb.file_sync import (
 from android_harness.adb.link import DeviceConnection
 from android_harness.adb.shell_v2 import run_command, run_with_input, stream_command
 from android_harness.adb.socket_meter import SocketMeter
-from android_harness.errors import DeviceBusyError
+from android_harness.errors import DeviceBusyError, DeviceTimeoutError
 from android_harness.interruption import Interruption
 from android_harness.target import (
     APPEND_BLOCK_BYTES,
@@ -29,9 +29,11 @@ from android_harness.target import (
     Target,
     command_error,
 )
+from android_harness.targets.turns import Turns
 from android_harness.transfer_errors import transfer_error
 from exporters.durable_files import replaced_atomically
 
+_HOLDS = " held the only connection that there is over USB"
 _DEFAULT_WORKSPACE = "/data/local/tmp/fwdllm"
 _ANSWER_TIMEOUT_S = 15.0
 # Writes its input to the file $1 from block $2 on.
@@ -73,7 +75,8 @@ class AdbTarget(Target):
         self._in_use: dict[DeviceConnection, int] = {}  # and the threads that use them
         self._interruption = Interruption()
         self._lock = threading.Lock()
-        self._only = threading.Lock() if single_connection else None
+        self.single_connection = single_connection
+        self._turns = Turns()
         self._holder: int | None = None
         self._closed = False
         where = f"echo ${{FWDLLM_WORKSPACE:-{_DEFAULT_WORKSPACE}}}"
@@ -185,6 +188,7 @@ class AdbTarget(Target):
             try:
                 self._interruption.check()
                 yield connection
+                self._interruption.check()  # where a command under way could not be ended
             except BaseException:
                 connection.close()
                 self._interruption.check()  # it is why the link broke
@@ -201,28 +205,29 @@ class AdbTarget(Target):
     @contextmanager
     def _turn(self, timeout_s: float | None) -> Iterator[None]:
         """Waits until the only connection is free, where there can be but one."""
-        if self._only is None:
+        if not self.single_connection:
             yield
             return
         if self._holder == threading.get_ident():
-            raise self._busy("a stream of this thread holds")
-        if not self._only.acquire(timeout=-1 if timeout_s is None else timeout_s):
-            raise self._busy(f"for {timeout_s:g} s another command held")
+            raise DeviceBusyError("a stream of this thread" + _HOLDS, **self._advice)
+        if not self._turns.take(timeout_s):
+            message = f"for {timeout_s:g} s another command" + _HOLDS
+            raise DeviceTimeoutError(message, **self._advice)
         self._holder = threading.get_ident()
         try:
             yield
         finally:
             self._holder = None
-            self._only.release()
+            self._turns.pass_on()
 
-    def _busy(self, who: str) -> DeviceBusyError:
-        return DeviceBusyError(
-            f"{who} the only connection that there is over USB",
-            device=self.name,
-            phase="connecting",
-            remedy="start an adb server (`adb start-server`), which carries several commands over "
-            "one cable, or use adb-tcp:HOST:PORT",
-        )
+    @property
+    def _advice(self) -> dict[str, str]:
+        return {
+            "device": self.name,
+            "phase": "connecting",
+            "remedy": "start an adb server (`adb start-server`), which carries several commands "
+            "over one cable, or use adb-tcp:HOST:PORT",
+        }
 
     def _take_idle(self) -> DeviceConnection | None:
         with self._lock:

@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import Literal
 
 from android_harness.errors import CommandFailedError
+from android_harness.host_process import HostProcess
 from android_harness.target import Target
 
 _SCRIPT = Path(__file__).with_name("poller.sh")
+_FOLDER = "telemetry"  # of the workspace, for the folders of all pollers
+_NAME = re.compile(r"([0-9a-f-]{36})\.([0-9]{1,10})\.([0-9]{1,20})\.[0-9a-f]{32}")
+_END = 'sh "$1/poller.sh" finish "$1" 0 0 >/dev/null 2>&1; rm -rf "$1"'
 _ANSWER_TIMEOUT_S = 30.0
 # At most so much in one answer, so that it fits the time also after hours on a slow link.
 _CHUNK_BYTES = 2 << 20
@@ -64,6 +68,27 @@ class Increment:
     data: bytes
 
 
+def _new_name() -> str:
+    """Of a folder, that tells which process of which machine its poller is for."""
+    owner = HostProcess.current()
+    return f"{owner.boot_id}.{owner.pid}.{owner.started_ticks}.{uuid.uuid4().hex}"
+
+
+def _end_left(target: Target) -> None:
+    """Ends and removes the pollers whose process on this machine was killed."""
+    folder = target.workspace / _FOLDER
+    listed = target.run(["ls", str(folder)], timeout_s=_ANSWER_TIMEOUT_S)
+    here = HostProcess.current().boot_id
+    for name in listed.stdout.decode(errors="replace").split():
+        match = _NAME.fullmatch(name)
+        if match is None or match[1] != here:
+            continue  # another machine's, or of before this one's boot: its lease ends it
+        owner = HostProcess(pid=int(match[2]), started_ticks=int(match[3]), boot_id=here)
+        if not owner.is_alive:
+            command = ["sh", "-c", _END, "end", str(folder / name)]
+            target.run(command, timeout_s=_ANSWER_TIMEOUT_S)
+
+
 class Poller:
     """A poller on a device, in a folder of its own.
 
@@ -75,7 +100,7 @@ class Poller:
     """
 
     def __init__(self, target: Target, settings: PollerSettings) -> None:
-        self.folder = target.workspace / "telemetry" / uuid.uuid4().hex
+        self.folder = target.workspace / _FOLDER / _new_name()
         self.started = False
         self._target = target
         self._settings = settings
@@ -87,6 +112,7 @@ class Poller:
         Raises:
             DeviceError: it could not be started, or the answer was lost.
         """
+        _end_left(self._target)
         settings = self._settings
         script = self.folder / _SCRIPT.name
         self._target.push(_SCRIPT, script)

@@ -24,6 +24,7 @@ from android_harness.telemetry.table import write_table
 
 _MOST_POLLERS = 20  # one that ends at once is not started for ever
 _PROBING_S = 15.0  # how long a poller may take to find its sensors
+_IDLE_LOOK_S = 5.0  # as often as readings are fetched anyway
 _FAREWELL_S = 10.0  # how long a lost device is waited for at the end
 
 
@@ -55,8 +56,8 @@ def recorded_telemetry(
     """
     settings = PollerSettings(hertz=hertz, dump_interval_s=dump_interval_s, lease_s=lease_s)
     recorder = TelemetryRecorder(target, path, settings, fetch_interval_s)
-    recorder.begin()
     try:
+        recorder.begin()
         yield recorder
     finally:
         recorder.close()
@@ -109,8 +110,10 @@ class TelemetryRecorder:
             while not self._told and time.monotonic() < patience_until:
                 time.sleep(0.25)
                 start_s = self._fetch()
-            time.sleep(seconds)
-            end_s = self._fetch()
+            end_s, rested_until = start_s, time.monotonic() + seconds
+            while (rest_s := rested_until - time.monotonic()) > 0:
+                time.sleep(min(rest_s, _IDLE_LOOK_S))
+                end_s = self._fetch()  # also where a thread that is told to end hears of it
             idle = TelemetryIdle(start_ns=round(start_s * 1e9), end_ns=round(end_s * 1e9))
             with self._lock:
                 self._append([idle])
@@ -120,7 +123,8 @@ class TelemetryRecorder:
     def close(self) -> None:
         """Ends the poller, fetches the rest and writes the table."""
         self._over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         try:
             try:
                 self._finish()

@@ -173,9 +173,13 @@ def _reporting(target: Target, report: Report) -> Callable[[str, int, int], None
 
 def _warmth(target: Target) -> float | None:
     """Degrees Celsius of the device's skin, or else of its battery; asked between two jobs."""
+    from android_harness.errors import DeviceError
     from android_harness.facts.device_status import read_device_status
 
-    status = read_device_status(target)
+    try:
+        status = read_device_status(target)
+    except DeviceError:
+        return None  # whoever needs the device next waits for it
     skin = status.thermal.hottest("skin")
     return status.battery.celsius if skin is None else skin.celsius
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from android_harness.errors import DeviceError
 from android_harness.host_folders import state_root
-from android_harness.runs.host_process import HostProcess
+from android_harness.host_process import HostProcess
 from exporters.contract import Contract
 from exporters.errors import ContractError, FwdllmError
 

@@ -16,7 +16,7 @@ from android_harness.facts.identity import read_identity
 from android_harness.runs.journal import JournaledRun, forget_run, journaled_runs
 from android_harness.runs.supervised_command import RunReport, list_runs, parse_list
 from exporters.errors import FwdllmError
-from toolkit.cli.console import err, out, print_json
+from toolkit.cli.console import err, out, print_error, print_json
 from toolkit.cli.options import JsonOption
 from toolkit.cli.recorded_command import RecordedCommand, forget_command, recorded_commands
 
@@ -108,12 +108,21 @@ def _stop(entries: Iterable[JournaledRun]) -> None:
     from android_harness.runs.live_runs import stop_journaled
     from android_harness.targets.open_target import open_target
 
+    failures = []
     for entry in entries:
-        with open_target(entry.target) as opened:
-            _require_same_device(opened, entry)
-            if not stop_journaled(opened, entry):
-                raise DeviceError("the run could not be stopped", device=entry.target)
-        err.print(f"stopped {entry.id} on {entry.target}", highlight=False)
+        try:
+            with open_target(entry.target) as opened:
+                _require_same_device(opened, entry)
+                if not stop_journaled(opened, entry):
+                    raise DeviceError("the run could not be stopped", device=entry.target)
+        except DeviceError as error:
+            failures.append(error)
+        else:
+            err.print(f"stopped {entry.id} on {entry.target}", highlight=False)
+    for failure in failures[:-1]:
+        print_error(failure)
+    if failures:
+        raise failures[-1]
 
 
 def _require_same_device(opened: Target, entry: JournaledRun) -> None:
@@ -147,7 +156,7 @@ def _seen(entries: Sequence[JournaledRun], targets: Sequence[str]) -> list[SeenR
             with open_target(spec) as opened:
                 serial = read_identity(opened).serial
                 folder = opened.workspace / "runs"
-                told = parse_list(opened.run(list_runs(folder), timeout_s=10).stdout)
+                told = parse_list(opened.check(list_runs(folder), timeout_s=10).stdout)
         except DeviceError as error:
             err.print(error.message, highlight=False, soft_wrap=True)
             seen += [SeenRun(spec, entry.name, "unreachable", entry) for entry in here]

@@ -32,7 +32,7 @@ def test_a_reply_is_read_while_nothing_more_is_taken(
     stream, peer = ends
     peer.sendall(b"FAIL")
 
-    stream.write(bytes(8 << 20), until_reply=True)  # far more than the socket holds
+    stream.write(bytes(8 << 20), until=bool)  # far more than the socket holds
 
     assert stream.received == b"FAIL"
     assert stream.read(4) == b"FAIL"
@@ -85,7 +85,7 @@ def test_a_command_that_ends_before_its_input_still_tells_why() -> None:
         received = b"exit"
         said = io.BytesIO(b"\x02\x04\x00\x00\x00full\x03\x01\x00\x00\x00\x01")
 
-        def write(self, data: bytes, *, until_reply: bool = False) -> None:
+        def write(self, data: bytes, *, until: object = None) -> None:
             raise BrokenPipeError
 
         def read(self, size: int, *, by: object = None) -> bytes:

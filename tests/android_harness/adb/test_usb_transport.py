@@ -22,6 +22,7 @@ from android_harness.errors import (
     DeviceBusyError,
     DeviceError,
     DeviceForbiddenError,
+    DeviceTimeoutError,
     NoDevicesError,
 )
 from android_harness.fake_phone import FakePhone
@@ -217,7 +218,7 @@ def test_a_second_command_waits_for_the_only_connection(phone: FakePhone) -> Non
             # Of this thread it would wait for itself; of another it waits as long as it may.
             with pytest.raises(DeviceBusyError, match="a stream of this thread"):
                 target.run(["true"])
-            with pytest.raises(DeviceBusyError, match="adb start-server"):
+            with pytest.raises(DeviceTimeoutError, match="adb start-server"):
                 pool.submit(target.run, ["true"], timeout_s=0.2).result()
             waiting = pool.submit(target.run, ["echo", "after"])
             path = phone.root.resolve(str(flag))

@@ -22,7 +22,6 @@ from android_harness.target import CommandResult, Target
 from android_harness.targets.local_target import LocalTarget
 from android_harness.targets.open_target import open_target
 from android_harness.telemetry.energy import energy_between, idle_energy
-from android_harness.telemetry.idle import measure_idle
 from android_harness.telemetry.recorder import recorded_telemetry
 from android_harness.telemetry.records import (
     TelemetryBegin,
@@ -121,14 +120,16 @@ def test_the_idle_baseline_lies_on_the_device_s_clock(sensing: Target, path: Pat
     assert work.net_joules == pytest.approx(0, abs=1e-9)
 
 
-def test_a_device_is_measured_idle_on_its_own(sensing: Target) -> None:
-    assert measure_idle(sensing, 1.0).mean_watts == pytest.approx(0.229375 * 3.975)
-
-
-def test_a_phone_that_is_plugged_in_says_so(private_home: None) -> None:
+def test_a_phone_that_is_plugged_in_says_so(private_home: None, path: Path) -> None:
     files = sensor_files() | {f"{SUPPLIES}/usb/online": "1\n"}
-    with FakePhone(files=files) as phone, open_target(phone.target, timeouts=PATIENT) as target:
-        idle = measure_idle(target, 1.0)
+    with (
+        FakePhone(files=files) as phone,
+        open_target(phone.target, timeouts=PATIENT) as target,
+        recorded_telemetry(target, path) as recorder,
+    ):
+        recorder.measure_idle(1.0)
+    idle = idle_energy(read_trace(path))
+    assert idle is not None
     assert (idle.joules, idle.verdict) == (None, "invalid")
     assert "externally powered" in idle.reasons[0]
 

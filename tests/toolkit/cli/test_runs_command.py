@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from android_harness.building.recipe import native_recipe
 from android_harness.facts.identity import read_identity
 from android_harness.fake_phone import FakePhone
-from android_harness.runs.host_process import HostProcess
+from android_harness.host_process import HostProcess
 from android_harness.runs.journal import JournaledRun, forget_run, journaled_runs, record_run
 from android_harness.runs.live_runs import LiveRuns
 from android_harness.runs.supervised_command import start_and_wait, stop
