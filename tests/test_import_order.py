@@ -13,8 +13,8 @@ FOLDERS = ("exporters", "android_harness", "device_bench", "toolkit")
 SUBFOLDERS = {
     "android_harness": (
         "host_folders", "host_process", "errors", "transfer_errors", "interruption", "target",
-        "job", "records", "examples", "adb", "targets", "facts", "building", "pushing", "state", "telemetry", "runs",
-        "fleet", "diagnosis", "fake_phone",
+        "job", "records", "examples", "adb", "targets", "facts", "building", "pushing", "state",
+        "telemetry", "runs", "fleet", "diagnosis", "fake_phone",
     ),
     "toolkit": (
         "errors", "data", "protocol", "gradient", "sampling", "privacy", "robust", "server_update",
