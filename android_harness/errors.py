@@ -137,6 +137,10 @@ class DeviceTimeoutError(DeviceError):
     state = "silent"
 
 
+# Of a link that may come back: what was being done can be tried again.
+LOST = (DeviceGoneError, DeviceOfflineError, DeviceTimeoutError)
+
+
 class DeviceProtocolError(DeviceError):
     """What answered does not speak ADB as documented."""
 

@@ -14,13 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from android_harness.errors import (
+    LOST,
     CommandFailedError,
     CommandKilledError,
     DeviceError,
-    DeviceGoneError,
-    DeviceOfflineError,
     DeviceState,
-    DeviceTimeoutError,
     ExecutionDeniedError,
     MissingProgramError,
     NoSpaceError,
@@ -209,7 +207,7 @@ class Target(ABC):
             try:
                 self.run(["true"], timeout_s=_ANSWER_TIMEOUT_S)
                 return
-            except (DeviceGoneError, DeviceOfflineError, DeviceTimeoutError):
+            except LOST:
                 if time.monotonic() + pause_s > end:
                     raise
             time.sleep(pause_s)

@@ -63,6 +63,22 @@ class Contract(Part):
         return cls.parse(text, file=path)
 
     @classmethod
+    def read_all(cls, folder: Path) -> list[Self]:
+        """The contracts in a folder's `.json` files, without those that go while they are read.
+
+        Raises:
+            ContractError: a file that is there is none.
+        """
+        found = []
+        for path in folder.glob("*.json"):
+            try:
+                found.append(cls.read(path))
+            except ContractError:
+                if path.exists():
+                    raise
+        return found
+
+    @classmethod
     def parse(cls, text: str, *, file: Path, line: int | None = None) -> Self:
         """The contract in a text that is from `file`, or is the one on a `line` of it.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from android_harness.facts import script
 from android_harness.facts.battery import BatteryReading, parse_battery, parse_power_supplies
+from android_harness.facts.free_space import parse_free_bytes
 from android_harness.facts.kernel_lists import parse_kernel_list
 from android_harness.facts.meminfo import memory_bytes
 from android_harness.facts.power import PowerReading, parse_power
@@ -21,8 +22,6 @@ from exporters.contract import Part
 
 _CPU = "/sys/devices/system/cpu"
 _SCALING_LIMIT = re.compile(rf"{_CPU}/cpu([0-9]{{1,4}})/cpufreq/scaling_max_freq")
-# Used, available and percent in what any df prints, and not the old toolbox's rounded sizes.
-_FREE_SPACE = re.compile(r"\s[0-9]+\s+([0-9]{1,15})\s+[0-9]{1,3}%\s")
 
 
 class FrequencyLimit(Part):
@@ -64,7 +63,6 @@ def parse_device_status(output: str) -> DeviceStatus:
     battery = parse_battery(sections.get("battery", ""))
     if battery.source is None:
         battery = parse_power_supplies(sections.get("supplies", ""))
-    space = _FREE_SPACE.search(sections.get("space", "") + "\n")
     return DeviceStatus(
         battery=battery,
         thermal=_thermal(sections, files),
@@ -75,7 +73,7 @@ def parse_device_status(output: str) -> DeviceStatus:
         ),
         uptime_s=_uptime_s(files.get("/proc/uptime", "")),
         memory_available_bytes=memory_bytes(sections.get("meminfo", ""), "MemAvailable"),
-        workspace_free_bytes=int(space[1]) * 1024 if space else None,
+        workspace_free_bytes=parse_free_bytes(sections.get("space", "")),
         online_cores=parse_kernel_list(files.get(f"{_CPU}/online", "")),
         frequency_limits=_frequency_limits(files),
     )

@@ -8,12 +8,11 @@ from pathlib import PurePosixPath
 
 from android_harness.target import Target
 
-# The file system of $1, or of the nearest folder above it that is there.
-_SCRIPT = """
-folder=$1
+# For device scripts: sets $folder to $1, or to the nearest folder above it that is there.
+FIND_FOLDER = """folder=$1
 while [ -n "$folder" ] && [ ! -d "$folder" ]; do folder=${folder%/*}; done
-df -k "${folder:-/}"
 """
+ASK_DF = 'df -k "${folder:-/}"'
 _ANSWER_TIMEOUT_S = 30.0
 _UNIT_BYTES = {"": 1024, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _AMOUNT = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)([KMGT]?)")
@@ -25,7 +24,7 @@ def read_free_bytes(target: Target, folder: PurePosixPath) -> int | None:
     Raises:
         DeviceError: the device cannot be asked.
     """
-    command = ["sh", "-c", _SCRIPT, "free", str(folder)]
+    command = ["sh", "-c", FIND_FOLDER + ASK_DF, "free", str(folder)]
     said = target.run(command, timeout_s=_ANSWER_TIMEOUT_S).stdout
     return parse_free_bytes(said.decode(errors="replace"))
 

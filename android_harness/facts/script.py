@@ -9,6 +9,7 @@ recorded one.
 from __future__ import annotations
 
 from android_harness.facts import accelerators_seen
+from android_harness.facts.free_space import ASK_DF, FIND_FOLDER
 
 # For a device that hangs; each of Android's services may take ten seconds to fail.
 TIMEOUT_S = 60.0
@@ -107,16 +108,14 @@ FACTS = (
 # Its argument is a folder: free space is told of the nearest one above it that is there.
 STATUS = (
     _FUNCTIONS
-    + """folder=$1
-while [ -n "$folder" ] && [ ! -d "$folder" ]; do folder=${folder%/*}; done
-"""
+    + FIND_FOLDER
     + _section("files", f"lines {_under_root(_STATUS_FILES)}")
     + _section("meminfo", 'cat "$root"/proc/meminfo')
     + _section("supplies", 'cat "$root"/sys/class/power_supply/*/uevent')
     + "".join(
         _section(name, command)
         for name, command in {
-            "space": 'df -k "${folder:-/}"',
+            "space": ASK_DF,
             "battery": "dumpsys battery",
             "thermal": "dumpsys thermalservice",
             "old-thermal": "dumpsys hardware_properties",

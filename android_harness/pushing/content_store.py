@@ -7,9 +7,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from android_harness.errors import (
-    DeviceGoneError,
-    DeviceOfflineError,
-    DeviceTimeoutError,
+    LOST,
     NoSpaceError,
     PushVerificationError,
 )
@@ -19,7 +17,6 @@ from android_harness.target import Target
 from android_harness.transfer_errors import transfer_error
 from exporters.durable_files import sha256_of
 
-_LOST = (DeviceGoneError, DeviceOfflineError, DeviceTimeoutError)
 _PATIENCE_S = 30.0
 _ATTEMPTS_WITHOUT_PROGRESS = 3
 
@@ -109,7 +106,7 @@ class ContentStore:
                         device=self._target.name,
                         file=local,
                     )
-            except _LOST as error:
+            except LOST as error:
                 said = f"{max(furthest, 0)} of {incoming.size} bytes of {local.name}"
                 error.remedy = f"{error.remedy}; what has arrived, {said}, is not sent again"
                 if attempts == _ATTEMPTS_WITHOUT_PROGRESS or not self._is_back():
@@ -119,7 +116,7 @@ class ContentStore:
         """Whether the lost device answers again in time."""
         try:
             self._target.wait_for(timeout_s=self._patience_s)
-        except _LOST:
+        except LOST:
             return False
         return True
 

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from android_harness.errors import (
+    LOST,
     DeviceError,
     DeviceGoneError,
-    DeviceOfflineError,
     DeviceRebootedError,
     DeviceTimeoutError,
     IncompleteRunError,
@@ -49,8 +49,6 @@ _REMOVAL_PATIENCE_S = 10.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 8.0
 
-# The errors of a link that may come back.
-_LOST = (DeviceGoneError, DeviceOfflineError, DeviceTimeoutError)
 
 _Result = TypeVar("_Result")
 
@@ -161,7 +159,7 @@ class DetachedRun:
             return persistently(
                 self.target, act, patience_s=self._patience_s, given_up=self._stopped.is_set
             )
-        except _LOST as error:
+        except LOST as error:
             if self._stopped.is_set():
                 raise self._stop_error() from error
             raise
@@ -200,7 +198,7 @@ def persistently(
             if end is not None:
                 target.wait_for(timeout_s=min(_LONGEST_PAUSE_S, end - time.monotonic()))
             return act()
-        except _LOST:
+        except LOST:
             end = end or time.monotonic() + patience_s
             if time.monotonic() + pause_s > end or given_up():
                 raise

@@ -12,7 +12,6 @@ from typing import ClassVar
 from android_harness.host_folders import state_root
 from android_harness.host_process import HostProcess
 from exporters.contract import Contract
-from exporters.errors import ContractError
 
 
 class JournaledRun(Contract):
@@ -63,14 +62,8 @@ def journaled_runs() -> list[JournaledRun]:
     Raises:
         ContractError: an entry cannot be read.
     """
-    runs = []
-    for path in _folder().glob("*.json"):
-        try:
-            runs.append(JournaledRun.read(path))
-        except ContractError:
-            if path.exists():  # else another process has just ended its run
-                raise
-    return sorted(runs, key=lambda run: run.started_at)
+    # Another process may end its run, and with it the entry, meanwhile.
+    return sorted(JournaledRun.read_all(_folder()), key=lambda run: run.started_at)
 
 
 def _folder() -> Path:

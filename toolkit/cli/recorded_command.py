@@ -20,7 +20,7 @@ from android_harness.errors import DeviceError
 from android_harness.host_folders import state_root
 from android_harness.host_process import HostProcess
 from exporters.contract import Contract
-from exporters.errors import ContractError, FwdllmError
+from exporters.errors import FwdllmError
 
 
 class RecordedCommand(Contract):
@@ -113,14 +113,8 @@ def recorded_commands() -> list[RecordedCommand]:
     Raises:
         ContractError: an entry cannot be read.
     """
-    commands = []
-    for path in _folder().glob("*.json"):
-        try:
-            commands.append(RecordedCommand.read(path))
-        except ContractError:
-            if path.exists():  # else its process has just ended
-                raise
-    return sorted(commands, key=lambda command: command.started_at)
+    # A process may end, and with it its entry, meanwhile.
+    return sorted(RecordedCommand.read_all(_folder()), key=lambda command: command.started_at)
 
 
 def _folder() -> Path:

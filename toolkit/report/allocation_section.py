@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from exporters.lora.request import layers_text
 from toolkit.allocation.contract import Allocation, DeviceAllocation
 from toolkit.report.content import Plot, Section, Table, columns
-from toolkit.report.drawing import FIRST, INK, SECOND, SOFT, THIRD, figure, name_rows
+from toolkit.report.drawing import FIRST, INK, SECOND, SOFT, THIRD, figure, name_rows, note_row
 from toolkit.report.wording import UNKNOWN, megabytes, seconds_text
 
 _MOST_ROWS = 40
@@ -171,16 +171,7 @@ def _draw(allocation: Allocation, shown: Sequence[DeviceAllocation]) -> Figure:
     if allocation.deadline_s is not None:
         axes.axvline(allocation.deadline_s, color=THIRD, ls=":", lw=1.6, label="deadline")
     for row, device in enumerate(shown):
-        axes.annotate(
-            f"{device.probes} probes",
-            (1, row),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7.5,
-            color=SOFT,
-        )
+        note_row(axes, row, f"{device.probes} probes")
     name_rows(axes, [device.target for device in shown])
     axes.set_xlim(left=0)
     axes.set_xlabel("seconds since the round began")

@@ -20,6 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from device_bench.profile import Interval
 from toolkit.report.content import Plot, printable
 
 INK, SOFT, LINE = "#0a0a01", "#0a0a02", "#0a0a03"
@@ -94,6 +95,36 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), [label(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
+
+
+def note_row(axes: Axes, row: int, text: str) -> None:
+    """A small text to the right of a row."""
+    axes.annotate(
+        text,
+        (1, row),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=7.5,
+        color=SOFT,
+    )
+
+
+def draw_intervals(axes: Axes, intervals: Sequence[Interval], *, legend: str | None = None) -> None:
+    """A dot with its interval in each row."""
+    axes.errorbar(
+        [each.value for each in intervals],
+        range(len(intervals)),
+        xerr=[
+            [each.value - each.low for each in intervals],
+            [each.high - each.value for each in intervals],
+        ],
+        fmt="o",
+        color=FIRST,
+        capsize=2,
+        label=legend,
+    )
 
 
 def logarithmic(axes: Axes, axis: Literal["x", "y"]) -> None:

@@ -13,7 +13,7 @@ from toolkit.report.content import Cell, Plot, Section, Table, columns
 from toolkit.report.device.arms import best_price
 from toolkit.report.device.section import clusters_text
 from toolkit.report.device.validity import standing_of
-from toolkit.report.drawing import FIRST, SECOND, figure, logarithmic, name_rows
+from toolkit.report.drawing import SECOND, draw_intervals, figure, logarithmic, name_rows
 from toolkit.report.gather import Device
 from toolkit.report.wording import UNKNOWN, arm_name, interval_text, megabytes, seconds_text
 
@@ -123,17 +123,7 @@ def _plot(known: Sequence[tuple[str, Profile, BackendProfile]]) -> Plot | None:
         drawn = figure(height=0.9 + 0.26 * len(shown))
         axes = drawn.subplots()
         seconds = [price.arm.seconds_per_probe for _, price in shown]
-        low = [each.value - each.low for each in seconds]
-        high = [each.high - each.value for each in seconds]
-        axes.errorbar(
-            [each.value for each in seconds],
-            range(len(shown)),
-            xerr=[low, high],
-            fmt="o",
-            color=FIRST,
-            capsize=2,
-            label="s per probe (measured)",
-        )
+        draw_intervals(axes, seconds, legend="s per probe (measured)")
         exact = [(price.exact_seconds, row) for row, (_, price) in enumerate(shown)]
         exact = [each for each in exact if each[0] is not None]
         if exact:

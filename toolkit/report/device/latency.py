@@ -21,6 +21,7 @@ from toolkit.report.drawing import (
     figure,
     logarithmic,
     name_rows,
+    note_row,
 )
 from toolkit.report.thinning import MOST_MARKS, spread_out
 from toolkit.report.wording import arm_name, seconds_text
@@ -82,16 +83,7 @@ def _distributions(arms: Sequence[_ArmTimes]) -> Plot:
             axes.plot(near, across, ".", color=FIRST, markersize=5, alpha=0.8)
             axes.plot(arm.seconds[far], np.full(far.sum(), row), "x", color=SECOND, markersize=6)
             axes.vlines(summary.median, row - 0.36, row + 0.36, color=INK, lw=1.6)
-            axes.annotate(
-                f"n {summary.n}",
-                (1, row),
-                xycoords=("axes fraction", "data"),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7.5,
-                color=SOFT,
-            )
+            note_row(axes, row, f"n {summary.n}")
         name_rows(axes, [arm.name for arm in shown])
         logarithmic(axes, "x")
         axes.grid(axis="x")

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from device_bench.profile import BackendProfile
 from toolkit.report.content import Plot, Section, Table, columns
-from toolkit.report.drawing import FIRST, figure, logarithmic, name_rows
+from toolkit.report.drawing import draw_intervals, figure, logarithmic, name_rows
 from toolkit.report.wording import arm_name, interval_text, seconds_text
 
 _MOST_ROWS = 60
@@ -19,17 +19,7 @@ def medians_part(backend: BackendProfile, anchor: str) -> Section:
     def draw() -> Figure:
         drawn = figure(height=0.8 + 0.24 * len(shown))
         axes = drawn.subplots()
-        seconds = [arm.seconds_per_probe for arm in shown]
-        low = [each.value - each.low for each in seconds]
-        high = [each.high - each.value for each in seconds]
-        axes.errorbar(
-            [each.value for each in seconds],
-            range(len(shown)),
-            xerr=[low, high],
-            fmt="o",
-            color=FIRST,
-            capsize=2,
-        )
+        draw_intervals(axes, [arm.seconds_per_probe for arm in shown])
         name_rows(axes, [arm_name(arm) for arm in shown])
         logarithmic(axes, "x")
         axes.set_xlabel("seconds per probe")
