@@ -9,14 +9,14 @@ from pathlib import Path
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.bundle_sweep import BundleSweep
 from device_bench.interleaving import interleaved
-from device_bench.outstanding import least_left
 from device_bench.plan import Arm, LossPositions, arms_of, sweep_plan
 from device_bench.provenance import Sweep
+from device_bench.time_left import TimeLeft, all_left
 
 __all__ = ["Arm", "arms_of", "run_sweep", "run_sweeps"]
 
-# Called with what is measured next, the jobs that are done, and those there are at least.
-OnProgress = Callable[[str, int, int], None]
+# Called with what is measured next, the jobs that are done, and what is left.
+OnProgress = Callable[[str, int, TimeLeft], None]
 
 
 def run_sweeps(
@@ -42,8 +42,7 @@ def run_sweeps(
     def report(text: str) -> None:
         if on_progress is not None:
             done = sum(len(sweep.measurements) for sweep in sweeps)
-            left = sum(least_left(sweep.plan, sweep.measurements) for sweep in sweeps)
-            on_progress(text, done, done + left)
+            on_progress(text, done, all_left([sweep.left for sweep in sweeps]))
 
     with conditions or nullcontext():
         for sweep in sweeps:

@@ -124,7 +124,7 @@ def _measure_and_train(
             ),
             folder,
             minimum_ms=_SAMPLE_MS,
-            on_progress=lambda arm, done, total: on_progress("sweep", done, total),
+            on_progress=lambda arm, done, left: on_progress("sweep", done, done + left.jobs[0]),
         )
         profile = fit_profile(folder, now=datetime.now(UTC))
         profile.write(out / f"profile-{name}.json")
