@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import (
@@ -18,11 +18,10 @@ from pydantic import (
 
 from android_harness.job import Estimator
 from device_bench.errors import SweepSettingsError
+from device_bench.setting import LossPositions, Setting
 from exporters.contract import Part
 from exporters.lora.combination import Seed
 from exporters.lora.request import layers_text
-
-LossPositions = Literal["last", "all"]
 
 
 class Arm(Part):
@@ -43,6 +42,12 @@ class Arm(Part):
         if self.layers is not None and self.layers[0] > self.layers[1]:
             raise ValueError(f"layers {layers_text(self.layers)} are none")
         return self
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(
+            self.batch, self.tokens, self.estimator, self.directions_per_pass, self.layers
+        )
 
     @property
     def label(self) -> str:

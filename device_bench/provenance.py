@@ -9,6 +9,7 @@ from typing import ClassVar
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.records import HelloRecord
 from device_bench.plan import Slot, SweepPlan
+from device_bench.work import ModelShape
 from exporters.contract import Contract
 
 
@@ -21,6 +22,7 @@ class Sweep(Contract):
     device: DeviceFacts
     bundle_sha256: str
     runner_sha256: str
+    shape: ModelShape  # of what the bundle computes in this sweep
     plan: SweepPlan
     order: tuple[Slot, ...]  # of the jobs; a measurement's `position` points into it
     hello: HelloRecord | None  # of the first job; None until it has ended
