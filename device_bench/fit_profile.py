@@ -13,12 +13,15 @@ from device_bench.energy_model import fit_energy_model
 from device_bench.errors import SamplesError
 from device_bench.memory_model import fit_memory_model
 from device_bench.models import CostModel, MemoryModel
-from device_bench.plan import Arm
+from device_bench.outstanding import least_left
+from device_bench.placement import compare_placements, on_placement
+from device_bench.plan import Arm, cores_in
 from device_bench.profile import ArmSummary, BackendProfile, Comparison, Interval, Profile
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
 from device_bench.slopes import SLOPES_NAME, SlopeComparison
 from device_bench.statistics import summarise
+from device_bench.stop_rule import StopRule, job_median
 from device_bench.verdict import LIFETIME, Evidence, judge
 from device_bench.work import ModelShape
 
@@ -103,8 +106,10 @@ def _backend_profile(
     energies: Mapping[Arm, ArmEnergy],
     now: datetime,
 ) -> BackendProfile:
+    placements = compare_placements(measurements)
+    chosen = placements[0]
     by_arm: dict[Arm, list[Measurement]] = defaultdict(list)
-    for measurement in measurements:
+    for measurement in on_placement(measurements, chosen):
         by_arm[measurement.arm].append(measurement)
     arms = [arm for arm in sweep.plan.arms if arm in by_arm]
     summaries = tuple(_arm_summary(arm, by_arm[arm], energies[arm]) for arm in arms)
@@ -115,14 +120,14 @@ def _backend_profile(
     verdict, reasons = judge(
         Evidence(
             arms=summaries,
-            jobs_planned=len(sweep.order),
+            jobs_planned=len(measurements) + least_left(sweep.plan, measurements),
             jobs_measured=len(measurements),
             cost_error=max((error for error in errors if error is not None), default=None),
             cost_determined=bool(costs) and all(determined(model) for model in costs),
             age=now - max(measurement.measured_at for measurement in measurements),
-            cpu_count=sweep.device.cpu_count,
-            cpu_mask_asked=sweep.plan.cpu_mask,
-            cpu_masks_seen=[measurement.cpu_mask for measurement in measurements],
+            cores=cores_in(chosen.cpu_mask) or sweep.device.cpu_count,
+            cpu_masks=[(arm.cpu_mask, job.cpu_mask) for arm in arms for job in by_arm[arm]],
+            imprecise_arms=sum(_imprecise(sweep, by_arm[arm]) for arm in arms),
         )
     )
     return BackendProfile(
@@ -139,7 +144,12 @@ def _backend_profile(
         memory=memory,
         tangent_memory=tangent_memory,
         energy=fit_energy_model(summaries),
+        placements=placements,
     )
+
+
+def _imprecise(sweep: Sweep, measurements: Sequence[Measurement]) -> bool:
+    return StopRule.of(sweep.plan).missed([job_median(each) for each in measurements])
 
 
 def _models(

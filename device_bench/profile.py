@@ -100,13 +100,27 @@ class ArmSummary(Part):
         )
 
 
+class Placement(Part):
+    """Threads and cores on which all arms of a sweep were measured.
+
+    `relative_seconds` is the geometric mean, over `arms` arms that all placements share, of its
+    seconds over those of the chosen one; measured. None: they share none.
+    """
+
+    threads: PositiveInt
+    cpu_mask: str | None  # hexadecimal; None: any core
+    relative_seconds: PositiveFloat | None
+    arms: NonNegativeInt
+    chosen: bool
+
+
 class BackendProfile(Part):
     """What one backend of the device can do.
 
-    The models come in pairs, since tangents are computed otherwise than differences and no one
-    model holds for both (`device_bench/cost_model.py`): `cost` and `memory` are of differences,
-    `tangent_cost` and `tangent_memory` of tangents; None: no such probe was measured. They predict
-    from the work that `shape` counts for a setting.
+    All but `placements` is of the one placement that was fastest. The models come in pairs, since
+    tangents are computed otherwise than differences (`device_bench/cost_model.py`): `cost` and
+    `memory` are of differences, `tangent_cost` and `tangent_memory` of tangents; None: no such
+    probe was measured. They predict from the work that `shape` counts for a setting.
     """
 
     backend: str
@@ -124,6 +138,7 @@ class BackendProfile(Part):
     memory: MemoryModel | None = None
     tangent_memory: MemoryModel | None = None
     energy: EnergyModel | None = None  # None: the energy of no arm was measured
+    placements: tuple[Placement, ...] = ()  # all that were measured, the fastest first
 
     def cost_of(self, estimator: Estimator) -> CostModel | None:
         """The model of the estimator's seconds."""
