@@ -14,6 +14,8 @@ from exporters.manifest import Architecture, Manifest, Quantization
 # Bytes of a weight in ExecuTorch's programs, without the scales of its groups.
 _PROGRAM_BYTES: dict[Quantization, float] = {"f32": 4, "int8": 1, "16a8w": 1, "8da4w": 0.5,
                                              "16a4w": 0.5}  # fmt: skip
+# Rows and columns of a tile of ggml's attention on CPUs (GGML_FA_TILE_Q).
+_GGML_TILE = 64
 # Products before the attention: of LLaMA's layers, of BERT's and of DistilBERT's.
 _INPUTS = {"q_proj", "k_proj", "v_proj", "query", "key", "value", "q_lin", "k_lin", "v_lin"}
 
@@ -22,8 +24,8 @@ def model_shape(manifest: Manifest, loss_positions: LossPositions) -> ModelShape
     """What decides the work of slopes with this bundle.
 
     A product with a matrix of n weights takes 2 · n FLOPs for each column. A pair of tokens takes
-    4 · heads · head_size in attention, for its score and for its part of the value; a decoder
-    computes half of the pairs, but ExecuTorch's programs mask the others after they were computed.
+    4 · heads · head_size in attention, for its score and for its part of the value; ExecuTorch's
+    programs compute those above the diagonal too, and mask them.
     Norms, biases and embeddings are read too, and too small to count.
     """
     shapes = manifest.architecture
@@ -33,7 +35,6 @@ def model_shape(manifest: Manifest, loss_positions: LossPositions) -> ModelShape
     lora = {"inputs": 0, "others": 0}
     for tensor in manifest.lora.tensors:
         lora["inputs" if tensor.module in _INPUTS else "others"] += tensor.size
-    causal = shapes.classes is None and not manifest.programs
     layer_bytes, output_bytes = (
         _bytes_per_weight(manifest, classes) for classes in (("attention", "feed_forward"), _OUTPUT)
     )
@@ -42,7 +43,8 @@ def model_shape(manifest: Manifest, loss_positions: LossPositions) -> ModelShape
         adapted_layers=manifest.lora.layers,
         layer_flops=2 * (weights + sum(lora.values()) / shapes.layers),
         input_flops=2 * (inputs + lora["inputs"] / shapes.layers),
-        pair_flops=(2 if causal else 4) * width,
+        pair_flops=4 * width,
+        attention_tile=0 if manifest.programs else _GGML_TILE,
         tangent_pairs=2,
         output_flops=2 * _output_weights(shapes),
         layer_weight_bytes=layer_bytes * weights,

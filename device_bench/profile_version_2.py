@@ -25,6 +25,7 @@ COUNTING = ModelShape(
     input_flops=0,
     pair_flops=1,
     tangent_pairs=1,
+    attention_tile=0,
     output_flops=0,
     layer_weight_bytes=0,
     output_weight_bytes=0,

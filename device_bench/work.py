@@ -69,6 +69,8 @@ class ModelShape(Part):
     pair_flops: NonNegativeFloat  # of a pair of tokens in a layer's attention
     # Of tangents over those of copies: both factors of a product have a derivative.
     tangent_pairs: NonNegativeFloat
+    # Of its scores: a causal attention skips tiles above the diagonal. 0: all pairs are computed.
+    attention_tile: NonNegativeInt
     output_flops: NonNegativeFloat  # of a position that has a loss
     layer_weight_bytes: NonNegativeFloat
     output_weight_bytes: NonNegativeFloat
@@ -121,6 +123,19 @@ class ModelShape(Part):
         skipped = (tokens - positions) * (self.layer_flops - self.input_flops)
         return layers * tokens * self.layer_flops - skipped + positions * self.output_flops
 
+    def _pairs(self, tokens: int, tangent: bool) -> int:
+        """Pairs of tokens of an example whose scores are computed.
+
+        Examples shorter than a tile go pair by pair, and so do all under our own kernel, that of
+        tangents (`cpu_tangent_rules.cpp`).
+        """
+        if self.attention_tile == 0:
+            return tokens**2
+        if tangent or tokens < self.attention_tile:
+            return tokens * (tokens + 1) // 2
+        tiles = math.ceil(tokens / self.attention_tile)
+        return self.attention_tile**2 * tiles * (tiles + 1) // 2
+
     def _work_of_any_size(self, setting: Setting, first: int, share: float) -> Work:
         """Layers below the first that moves are computed once and kept.
 
@@ -132,9 +147,10 @@ class ModelShape(Part):
         tokens, directions = setting.batch * setting.tokens, setting.directions_per_pass
         weights = layers * self.layer_weight_bytes + self.output_weight_bytes
         copy = self._copy_flops(layers, tokens, setting.batch * self._positions(setting))
-        pairs = layers * tokens * setting.tokens * self.pair_flops
+        tangent = setting.estimator == "tangent"
+        pairs = layers * setting.batch * self._pairs(setting.tokens, tangent) * self.pair_flops
         columns, moved = setting.columns, share * self.lora_parameters
-        if setting.estimator != "tangent":
+        if not tangent:
             passes = columns // directions
             return Work(passes, passes * weights, columns * copy, columns * pairs, columns * moved)
         groups = math.ceil(directions / _tangents_together(tokens, directions))

@@ -243,6 +243,7 @@ def _shape(result: Result) -> ModelShape:
         input_flops=0,
         pair_flops=1,
         tangent_pairs=1,
+        attention_tile=0,
         output_flops=0,
         layer_weight_bytes=result.model_size,
         output_weight_bytes=0,
