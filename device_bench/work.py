@@ -8,7 +8,7 @@ addition each; norms, activations and rotations go along with them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -37,6 +37,10 @@ class Work:
     flops: float
     attention_flops: float
     moved_parameters: float
+
+    def over(self, directions: int) -> Work:
+        """The share of one of so many slopes."""
+        return Work(*(count / directions for count in astuple(self)))
 
 
 @dataclass(frozen=True)
