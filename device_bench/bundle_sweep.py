@@ -13,6 +13,7 @@ from android_harness.records import HelloRecord, Record
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.errors import SweepMismatchError, SweepSettingsError
 from device_bench.examples import RandomExamples
+from device_bench.model_shape import model_shape
 from device_bench.operators import OPERATORS_NAME, measure_operators, refuse_without_operators
 from device_bench.plan import Arm, Slot, SweepPlan
 from device_bench.program_sizes import refuse_arms_without_program
@@ -248,6 +249,7 @@ def _begin_or_resume(installed: InstalledRunner, plan: SweepPlan, path: Path) ->
         bundle_sha256=installed.bundle.sha256,
         runner_sha256=installed.runner_sha256,
         computes_on=installed.device,
+        shape=model_shape(installed.bundle.manifest, plan.loss_positions),
         plan=plan,
         order=plan.shuffled(),
         hello=None,

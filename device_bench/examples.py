@@ -9,7 +9,8 @@ import numpy as np
 
 from android_harness.examples import NO_LOSS, Example, write_examples
 from device_bench.errors import SweepSettingsError
-from device_bench.plan import Arm, LossPositions
+from device_bench.plan import Arm
+from device_bench.setting import LossPositions
 from exporters.manifest import Architecture
 
 

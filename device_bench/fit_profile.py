@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from device_bench.cost_model import CostFit, fit_cost_model
+from device_bench.cost_model import determined, fit_cost_model
 from device_bench.energy import ArmEnergy, arm_energies
+from device_bench.energy_model import fit_energy_model
 from device_bench.errors import SamplesError
+from device_bench.memory_model import fit_memory_model
+from device_bench.models import CostModel, MemoryModel
 from device_bench.outstanding import least_left
 from device_bench.placement import compare_placements, on_placement
 from device_bench.plan import Arm, cores_in
@@ -20,6 +23,7 @@ from device_bench.slopes import SLOPES_NAME, SlopeComparison
 from device_bench.statistics import summarise
 from device_bench.stop_rule import StopRule, job_median
 from device_bench.verdict import LIFETIME, Evidence, judge
+from device_bench.work import ModelShape
 
 
 def fit_profile(samples_folder: Path, *, now: datetime, beside: Sequence[Path] = ()) -> Profile:
@@ -109,17 +113,17 @@ def _backend_profile(
         by_arm[measurement.arm].append(measurement)
     arms = [arm for arm in sweep.plan.arms if arm in by_arm]
     summaries = tuple(_arm_summary(arm, by_arm[arm], energies[arm]) for arm in arms)
-    cost = _cost(arms, summaries, tangents=False)
-    tangent_cost = _cost(arms, summaries, tangents=True)
-    fits = [fit for fit in (cost, tangent_cost) if fit is not None]
-    errors = [fit.model.median_relative_error for fit in fits]
+    cost, memory = _models(sweep.shape, summaries, tangents=False)
+    tangent_cost, tangent_memory = _models(sweep.shape, summaries, tangents=True)
+    costs = [model for model in (cost, tangent_cost) if model is not None]
+    errors = [model.median_relative_error for model in costs]
     verdict, reasons = judge(
         Evidence(
             arms=summaries,
             jobs_planned=len(measurements) + least_left(sweep.plan, measurements),
             jobs_measured=len(measurements),
             cost_error=max((error for error in errors if error is not None), default=None),
-            cost_determined=bool(fits) and all(fit.determined for fit in fits),
+            cost_determined=bool(costs) and all(determined(model) for model in costs),
             age=now - max(measurement.measured_at for measurement in measurements),
             cores=cores_in(chosen.cpu_mask) or sweep.device.cpu_count,
             cpu_masks=[(arm.cpu_mask, job.cpu_mask) for arm in arms for job in by_arm[arm]],
@@ -128,14 +132,18 @@ def _backend_profile(
     )
     return BackendProfile(
         backend=backend,
-        cost=cost.model if cost is not None else None,
+        cost=cost,
         cost_provenance="measured",
         arms=summaries,
         peak_memory_bytes=max(summary.peak_memory_bytes for summary in summaries),
         verdict=verdict,
         reasons=reasons,
-        tangent_cost=tangent_cost.model if tangent_cost is not None else None,
+        tangent_cost=tangent_cost,
         slope_errors=slopes.errors() if slopes is not None and slopes.backend == backend else (),
+        shape=sweep.shape,
+        memory=memory,
+        tangent_memory=tangent_memory,
+        energy=fit_energy_model(summaries),
         placements=placements,
     )
 
@@ -144,18 +152,23 @@ def _imprecise(sweep: Sweep, measurements: Sequence[Measurement]) -> bool:
     return StopRule.of(sweep.plan).missed([job_median(each) for each in measurements])
 
 
-def _cost(
-    arms: Sequence[Arm], summaries: Sequence[ArmSummary], *, tangents: bool
-) -> CostFit | None:
-    """The model of the arms that move all adapted layers, of tangents or of differences."""
-    chosen = [
-        (arm, summary.seconds_per_probe.value)
-        for arm, summary in zip(arms, summaries, strict=True)
-        if arm.layers is None and (arm.estimator == "tangent") == tangents
-    ]
-    if not chosen:
-        return None
-    return fit_cost_model([arm for arm, _ in chosen], [seconds for _, seconds in chosen])
+def _models(
+    shape: ModelShape, summaries: Sequence[ArmSummary], *, tangents: bool
+) -> tuple[CostModel | None, MemoryModel | None]:
+    """Of the arms that are tangents, or of those that are not; None without any."""
+    arms = {
+        arm.setting: arm
+        for arm in summaries
+        if (arm.estimator == "tangent") == tangents and shape.work(arm.setting) is not None
+    }
+    if not arms:
+        return None, None
+    seconds = [arm.seconds_per_probe.value for arm in arms.values()]
+    peaks = [arm.peak_memory_bytes for arm in arms.values()]
+    return (
+        fit_cost_model(shape, list(arms), seconds),
+        fit_memory_model(shape, list(arms), peaks),
+    )
 
 
 def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnergy) -> ArmSummary:

@@ -9,6 +9,7 @@ import numpy as np
 
 from device_bench.profile import Placement
 from device_bench.samples import Measurement
+from device_bench.setting import Setting
 
 _Key = tuple[int, str | None]  # as `Arm.placement`
 
@@ -54,13 +55,11 @@ def on_placement(measurements: Sequence[Measurement], chosen: Placement) -> list
 
 def _median_seconds(
     measurements: Sequence[Measurement],
-) -> dict[_Key, Mapping[tuple[object, ...], float]]:
+) -> dict[_Key, Mapping[Setting, float]]:
     """By placement and work, over all steady repetitions."""
-    values: dict[_Key, dict[tuple[object, ...], list[float]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    values: dict[_Key, dict[Setting, list[float]]] = defaultdict(lambda: defaultdict(list))
     for each in measurements:
-        values[each.arm.placement][each.arm.work] += each.steady_seconds
+        values[each.arm.placement][each.arm.setting] += each.steady_seconds
     return {
         placement: {work: float(np.median(seconds)) for work, seconds in of.items()}
         for placement, of in values.items()

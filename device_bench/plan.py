@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import (
@@ -18,11 +18,11 @@ from pydantic import (
 
 from android_harness.job import Estimator
 from device_bench.errors import SweepSettingsError
+from device_bench.setting import LossPositions, Setting
 from exporters.contract import Part
 from exporters.lora.combination import Seed
 from exporters.lora.request import layers_text
 
-LossPositions = Literal["last", "all"]
 CpuMask = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{1,128}$")]
 
 
@@ -54,9 +54,11 @@ class Arm(Part):
         return self.threads, self.cpu_mask
 
     @property
-    def work(self) -> tuple[object, ...]:
+    def setting(self) -> Setting:
         """What it computes; equal for arms that differ in their placement alone."""
-        return self.batch, self.tokens, self.directions_per_pass, self.estimator, self.layers
+        return Setting(
+            self.batch, self.tokens, self.estimator, self.directions_per_pass, self.layers
+        )
 
     @property
     def work_label(self) -> str:

@@ -18,6 +18,10 @@ from pydantic import (
 
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import Estimator
+from device_bench.models import CostModel, MemoryModel
+from device_bench.profile_version_2 import since_version_2
+from device_bench.setting import Setting
+from device_bench.work import ModelShape
 from exporters.contract import Contract, Migration, Part
 
 Provenance = Literal["measured", "modelled"]
@@ -32,41 +36,16 @@ class Interval(Part):
     high: PositiveFloat
 
 
-class CostModel(Part):
-    """Seconds of one forward pass over `directions` perturbed copies of a batch.
+class EnergyModel(Part):
+    """Joules of a probe: watts · its seconds, above what an idle device takes.
 
-    seconds = fixed_s + per_token_s · B·T·D + per_attention_pair_s · B·T²·D + per_direction_s · D
-
-    for a batch of B examples of T tokens, evaluated for D directions at once. `fixed_s` holds
-    what does not depend on the batch, above all one read of the base weights. A central probe
-    takes two passes per D directions, a forward probe one: its base pass is paid once for
-    all probes of a batch, however many. D tangents take one pass over 1 + D copies, the point
-    itself among them; attention and norms cost other amounts there, so a model prices either
-    tangents or the other estimators, whichever it was fitted to.
+    `watts` is the median over the arms whose energy was measured, with its 95 % interval.
     """
 
-    fixed_s: NonNegativeFloat
-    per_token_s: NonNegativeFloat
-    per_attention_pair_s: NonNegativeFloat
-    per_direction_s: NonNegativeFloat
-    # Leave-one-arm-out, of seconds per probe; None when a single arm was measured.
+    watts: Interval
+    # Leave-one-arm-out, of joules per probe; None when the energy of a single arm was measured.
     median_relative_error: NonNegativeFloat | None
-
-    def pass_seconds(self, *, batch: int, tokens: int, directions: int) -> float:
-        return (
-            self.fixed_s
-            + self.per_token_s * batch * tokens * directions
-            + self.per_attention_pair_s * batch * tokens**2 * directions
-            + self.per_direction_s * directions
-        )
-
-    def probe_seconds(
-        self, *, batch: int, tokens: int, directions: int, estimator: Estimator
-    ) -> float:
-        """Expected wall seconds per probe when `directions` are evaluated at once."""
-        copies = directions + 1 if estimator == "tangent" else directions
-        one_pass = self.pass_seconds(batch=batch, tokens=tokens, directions=copies)
-        return (2 if estimator == "central" else 1) * one_pass / directions
+    arms: PositiveInt
 
 
 class SlopeError(Part):
@@ -114,6 +93,12 @@ class ArmSummary(Part):
     # Above what an idle device takes (`energy.py`); None: not measured, or not beyond doubt.
     joules_per_probe: Interval | None = None
 
+    @property
+    def setting(self) -> Setting:
+        return Setting(
+            self.batch, self.tokens, self.estimator, self.directions_per_pass, self.layers
+        )
+
 
 class Placement(Part):
     """Threads and cores on which all arms of a sweep were measured.
@@ -132,9 +117,10 @@ class Placement(Part):
 class BackendProfile(Part):
     """What one backend of the device can do.
 
-    All but `placements` is of the one placement that was fastest. The cost models are of probes
-    that move all adapted layers: `cost` of differences, `tangent_cost` of tangents; None: no such
-    probe was measured.
+    All but `placements` is of the one placement that was fastest. The models come in pairs, since
+    tangents are computed otherwise than differences (`device_bench/cost_model.py`): `cost` and
+    `memory` are of differences, `tangent_cost` and `tangent_memory` of tangents; None: no such
+    probe was measured. They predict from the work that `shape` counts for a setting.
     """
 
     backend: str
@@ -148,23 +134,37 @@ class BackendProfile(Part):
     sustained_factor: Interval | None = None
     tangent_cost: CostModel | None = None
     slope_errors: tuple[SlopeError, ...] = ()  # one per estimator, where the bundle allows it
+    shape: ModelShape | None = None  # None: nothing can be predicted
+    memory: MemoryModel | None = None
+    tangent_memory: MemoryModel | None = None
+    energy: EnergyModel | None = None  # None: the energy of no arm was measured
     placements: tuple[Placement, ...] = ()  # all that were measured, the fastest first
 
     def cost_of(self, estimator: Estimator) -> CostModel | None:
         """The model of the estimator's seconds."""
         return self.tangent_cost if estimator == "tangent" else self.cost
 
-    def modelled_seconds(self, arm: ArmSummary) -> float | None:
-        """What the cost models say of an arm's seconds per probe; None: they do not know it."""
-        model = self.cost_of(arm.estimator)
-        if model is None or arm.layers is not None:
+    def memory_of(self, estimator: Estimator) -> MemoryModel | None:
+        """The model of the estimator's peak memory."""
+        return self.tangent_memory if estimator == "tangent" else self.memory
+
+    def modelled_seconds(self, setting: Setting) -> float | None:
+        """Seconds per probe by the cost model, cool; None: it does not know the setting."""
+        model = self.cost_of(setting.estimator)
+        work = self.shape.work(setting) if self.shape is not None else None
+        if model is None or work is None:
             return None
-        return model.probe_seconds(
-            batch=arm.batch,
-            tokens=arm.tokens,
-            directions=arm.directions_per_pass,
-            estimator=arm.estimator,
-        )
+        return model.seconds(work) / setting.directions_per_pass
+
+    def modelled_bytes(self, setting: Setting) -> float | None:
+        """Peak memory by the memory model; None: it does not know the setting."""
+        model = self.memory_of(setting.estimator)
+        held = self.shape.held(setting) if self.shape is not None else None
+        return None if model is None or held is None else model.peak_bytes(held)
+
+    def pass_seconds(self, *, batch: int, tokens: int) -> float | None:
+        """One forward pass over a batch, cool: what a probe by `forward` takes alone."""
+        return self.modelled_seconds(Setting(batch, tokens, "forward", 1))
 
     def slope_error(self, estimator: Estimator) -> SlopeError | None:
         """How exact the estimator's slopes are; None: not measured."""
@@ -214,10 +214,10 @@ class Profile(Contract):
     """
 
     word: ClassVar[str] = "capability profile"
-    supported_version: ClassVar[int] = 2
-    migrations: ClassVar[Mapping[int, Migration]] = {1: _since_version_1}
+    supported_version: ClassVar[int] = 3
+    migrations: ClassVar[Mapping[int, Migration]] = {1: _since_version_1, 2: since_version_2}
 
-    schema_version: Annotated[int, Field(strict=True)] = 2
+    schema_version: Annotated[int, Field(strict=True)] = 3
     target: str
     device: DeviceFacts
     backends: tuple[BackendProfile, ...]

@@ -11,6 +11,7 @@ from pydantic import Field
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.records import HelloRecord
 from device_bench.plan import Slot, SweepPlan
+from device_bench.work import ModelShape
 from exporters.contract import Contract
 
 
@@ -27,6 +28,7 @@ class Sweep(Contract):
     device: DeviceFacts
     bundle_sha256: str
     runner_sha256: str
+    shape: ModelShape  # of what the bundle computes in this sweep
     computes_on: str | None  # as `--device` takes it; None: the CPU, or the bundle's own backend
     plan: SweepPlan
     # Of all jobs that may be, those too that the stop rule spares; a measurement's `position`

@@ -9,8 +9,9 @@ from pathlib import Path
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.bundle_sweep import BundleSweep
 from device_bench.interleaving import interleaved
-from device_bench.plan import Arm, LossPositions, arms_of, sweep_plan
+from device_bench.plan import Arm, arms_of, sweep_plan
 from device_bench.provenance import Sweep
+from device_bench.setting import LossPositions
 from device_bench.time_left import TimeLeft, all_left
 
 __all__ = ["Arm", "arms_of", "run_sweep", "run_sweeps"]

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from device_bench.cost_model import TERMS
+from device_bench.models import CostModel
 from device_bench.population.kinds import Kind, PopulationRule
 from device_bench.profile import (
     ArmSummary,
     BackendProfile,
-    CostModel,
     Derivation,
     Interval,
     Parameter,
@@ -22,14 +23,13 @@ from device_bench.profile import (
 )
 
 RULE = (
-    "The terms of the cost model per token and per attention pair are those of the measured "
-    "device times compute_factor, its fixed term and that per direction times memory_factor; "
-    "seconds of arms grow as the model's do. compute_factor: multiply-accumulates per second of "
-    "the measured device's threads over those of this device's fastest cores, n of which do n "
-    "times what the slowest of them does (clock times peak per cycle). memory_factor: peak "
-    "bandwidth over peak bandwidth. All of it times device_factor, which differs between devices "
-    "of a kind, log-normal with standard deviation spread. Peak memory and slope errors are those "
-    "of the measured device."
+    "The cost model's term per weight byte is that of the measured device times memory_factor, "
+    "its other terms are those times compute_factor; seconds of arms grow as the model's do. "
+    "compute_factor: multiply-accumulates per second of the measured device's threads over those "
+    "of this device's fastest cores, n of which do n times what the slowest of them does (clock "
+    "times peak per cycle). memory_factor: peak bandwidth over peak bandwidth. All of it times "
+    "device_factor, which differs between devices of a kind, log-normal with standard deviation "
+    "spread. Peak memory and slope errors are those of the measured device."
 )
 REASON = "modelled-not-measured"
 
@@ -81,6 +81,8 @@ def _backend(
         "reasons": (REASON, *backend.reasons),
         "tangent_cost": _cost(backend.tangent_cost, compute, memory),
     }
+    if kind.speed is not None:
+        changed["energy"] = None  # of another device
     if kind.speed is not None and backend.sustained_factor is None:
         changed["sustained_factor"] = Interval(value=sustained, low=sustained, high=sustained)
     return backend.model_copy(update=changed)
@@ -89,24 +91,21 @@ def _backend(
 def _cost(model: CostModel | None, compute: float, memory: float) -> CostModel | None:
     if model is None:
         return None
+    factors = {term: memory if term == "s_per_weight_byte" else compute for term in TERMS}
     return model.model_copy(
-        update={
-            "fixed_s": model.fixed_s * memory,
-            "per_token_s": model.per_token_s * compute,
-            "per_attention_pair_s": model.per_attention_pair_s * compute,
-            "per_direction_s": model.per_direction_s * memory,
-        }
+        update={term: getattr(model, term) * factor for term, factor in factors.items()}
     )
 
 
 def _arm(arm: ArmSummary, backend: BackendProfile, kind: Kind, factor: float) -> ArmSummary:
-    """Its seconds grow as those of the model with all layers; without a model, as computing."""
-    model = backend.cost_of(arm.estimator)
-    scaled = _cost(model, kind.compute_factor, kind.memory_factor)
+    """Its seconds grow as those of the model; where that does not know it, as computing."""
     growth = kind.compute_factor
-    if model is not None and scaled is not None:
-        before, after = (_seconds(each, arm) for each in (model, scaled))
-        growth = after / before if before > 0 else kind.compute_factor
+    model = backend.cost_of(arm.estimator)
+    work = backend.shape.work(arm.setting) if backend.shape is not None else None
+    scaled = _cost(model, kind.compute_factor, kind.memory_factor)
+    if model is not None and scaled is not None and work is not None:
+        before = model.seconds(work)
+        growth = scaled.seconds(work) / before if before > 0 else kind.compute_factor
     joules = arm.joules_per_probe if kind.speed is None else None
     return arm.model_copy(
         update={
@@ -115,15 +114,6 @@ def _arm(arm: ArmSummary, backend: BackendProfile, kind: Kind, factor: float) ->
             "joules_per_probe": None if joules is None else _times(joules, factor),
             "provenance": "modelled",
         }
-    )
-
-
-def _seconds(model: CostModel, arm: ArmSummary) -> float:
-    return model.probe_seconds(
-        batch=arm.batch,
-        tokens=arm.tokens,
-        directions=arm.directions_per_pass,
-        estimator=arm.estimator,
     )
 
 

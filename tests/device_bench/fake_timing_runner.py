@@ -25,21 +25,26 @@ from android_harness.records import (
     RunnerDevice,
     SampleRecord,
 )
-from device_bench.profile import CostModel
-from exporters.manifest import Parity, SlopeReference
+from device_bench.model_shape import model_shape
+from device_bench.models import CostModel
+from device_bench.setting import Setting
+from exporters.lora.layout import LoraLayout
+from exporters.manifest import Architecture, Parity, SlopeReference, TensorTypes
 
 COST = CostModel(
     fixed_s=0.02,
-    per_token_s=1e-4,
-    per_attention_pair_s=2e-7,
-    per_direction_s=3e-3,
+    s_per_weight_byte=2e-7,
+    s_per_flop=1.2e-9,
+    s_per_attention_flop=8e-10,
+    s_per_moved_parameter=1.5e-6,
     median_relative_error=None,
 )
 TANGENT_COST = CostModel(
     fixed_s=0.03,
-    per_token_s=1.5e-4,
-    per_attention_pair_s=5e-7,
-    per_direction_s=1e-3,
+    s_per_weight_byte=4e-7,
+    s_per_flop=1.8e-9,
+    s_per_attention_flop=2e-9,
+    s_per_moved_parameter=0.5e-6,
     median_relative_error=None,
 )
 # Of the slopes by each estimator.
@@ -50,7 +55,45 @@ HIDDEN_SIZE = 32
 VOCABULARY_SIZE = 512
 CONTEXT_LENGTH = 256
 BASE_MEMORY_BYTES = 100_000_000
-MEMORY_PER_TOKEN_BYTES = 10_000
+MEMORY_PER_COLUMN_BYTES = 10_000
+ARCHITECTURE = Architecture(
+    family="llama",
+    layers=LAYERS,
+    hidden_size=HIDDEN_SIZE,
+    feed_forward_size=64,
+    heads=4,
+    key_value_heads=4,
+    head_size=8,
+    vocabulary_size=VOCABULARY_SIZE,
+    context_length=CONTEXT_LENGTH,
+    rope_theta=1e4,
+    rope_scaling=None,
+    rms_norm_epsilon=1e-5,
+    tied_embeddings=False,
+    attention_bias=False,
+)
+LORA = LoraLayout.from_shapes(
+    {
+        (layer, module, matrix): (4, HIDDEN_SIZE) if matrix == "A" else (HIDDEN_SIZE, 4)
+        for layer in ADAPTED_LAYERS
+        for module in ("q_proj", "v_proj")
+        for matrix in "AB"
+    },
+    rank=4,
+    alpha=8.0,
+)
+MANIFEST = SimpleNamespace(
+    format="gguf",
+    quantization="q8_0",
+    architecture=ARCHITECTURE,
+    lora=LORA,
+    tensor_types=tuple(
+        TensorTypes(tensor_class=name, types={"q8_0": 1})
+        for name in ("attention", "feed_forward", "output")
+    ),
+    programs=(),
+)
+SHAPE = model_shape(MANIFEST, "last")  # type: ignore[arg-type]
 
 REFERENCE = SlopeReference(
     sequences=((1, 2, 3, 4), (5, 6, 7, 8)), directions=(11, 12, 13), slopes=(1.0, -2.0, 0.5)
@@ -69,10 +112,16 @@ PARITY = Parity(
 )
 
 
+def known_seconds(setting: Setting) -> float:
+    """What the fake takes for a probe."""
+    work = SHAPE.work(setting)
+    assert work is not None
+    cost = TANGENT_COST if setting.estimator == "tangent" else COST
+    return cost.seconds(work) / setting.directions_per_pass
+
+
 class FakeInstalledRunner:
     """Answers time and probe tasks as the native runner does; remembers the jobs it was given.
-
-    A range of layers costs the share of the model that lies above its first layer.
 
     Args:
         noise: relative standard deviation of a timing.
@@ -111,18 +160,7 @@ class FakeInstalledRunner:
             memory_total_bytes=8 << 30,
             page_size_bytes=4096,
         )
-        manifest = SimpleNamespace(
-            architecture=SimpleNamespace(
-                vocabulary_size=VOCABULARY_SIZE,
-                context_length=CONTEXT_LENGTH,
-                hidden_size=HIDDEN_SIZE,
-                layers=LAYERS,
-                classes=None,
-            ),
-            lora=SimpleNamespace(layers=ADAPTED_LAYERS),
-            parity=parity,
-            programs=(),
-        )
+        manifest = SimpleNamespace(**vars(MANIFEST), parity=parity)
         self.bundle = SimpleNamespace(sha256="a" * 64, manifest=manifest)
         self.runner_sha256 = runner_sha256
         self.jobs: list[Job] = []
@@ -183,12 +221,10 @@ class FakeInstalledRunner:
         batch, at_once = len(task.batch), task.directions_per_pass
         assert at_once is not None
         passes = {"central": 2, "forward": 1, "tangent": 1 + at_once}[task.estimator]
-        cost = TANGENT_COST if task.estimator == "tangent" else COST
-        expected_s = at_once * cost.probe_seconds(
-            batch=batch, tokens=tokens, directions=at_once, estimator=task.estimator
-        )
-        if task.support.layers is not None:
-            expected_s *= (LAYERS - task.support.layers[0]) / LAYERS
+        setting = Setting(batch, tokens, task.estimator, at_once, task.support.layers)
+        held = SHAPE.held(setting)
+        assert held is not None
+        expected_s = at_once * known_seconds(setting)
         samples: list[Record] = []
         for repetition in range(task.warmup + task.repetitions):
             steady = repetition >= task.warmup
@@ -210,7 +246,7 @@ class FakeInstalledRunner:
         memory = MemoryRecord(
             event="memory",
             task=number,
-            vm_hwm_bytes=BASE_MEMORY_BYTES + MEMORY_PER_TOKEN_BYTES * batch * tokens,
+            vm_hwm_bytes=BASE_MEMORY_BYTES + int(MEMORY_PER_COLUMN_BYTES * held.columns),
             rss_anon_bytes=BASE_MEMORY_BYTES // 2,
             rss_file_bytes=BASE_MEMORY_BYTES // 2,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from android_harness.facts.device_facts import parse_device_facts
 from device_bench.plan import Arm, Slot, sweep_plan
+from device_bench.profile_version_2 import COUNTING
 from device_bench.provenance import Sweep
 from device_bench.samples import Measurement, Sample
 
@@ -48,6 +49,7 @@ def write_samples(
                 loss_positions="last",
             ),
             "computes_on": None,
+            "shape": COUNTING,
             "order": (),
             "hello": None,
             "started_at": NOW,

@@ -11,14 +11,16 @@ from android_harness.errors import IncompleteRunError
 from device_bench.errors import SamplesError
 from device_bench.fit_profile import fit_profile
 from device_bench.profile import BackendProfile, Profile
+from device_bench.setting import Setting
 from device_bench.sweep import arms_of, run_sweep
 from exporters.errors import ContractError
 from tests.device_bench.fake_timing_runner import (
-    COST,
+    BASE_MEMORY_BYTES,
+    MEMORY_PER_COLUMN_BYTES,
     PARITY,
     RELATIVE_ERRORS,
-    TANGENT_COST,
     FakeInstalledRunner,
+    known_seconds,
 )
 
 ARMS = arms_of([1, 4], [16, 128], [1, 8], ["central", "forward"])
@@ -43,12 +45,12 @@ def test_the_known_cost_is_recovered_within_the_noise(tmp_path: Path) -> None:
 
     assert backend.backend == "ggml-cpu"
     assert (backend.verdict, backend.reasons) == ("valid", ())
-    for setting in ({"batch": 2, "tokens": 64}, {"batch": 4, "tokens": 96}):
+    for batch, tokens in ((2, 64), (4, 96)):
         for estimator in ("central", "forward"):
-            expected = COST.probe_seconds(**setting, directions=4, estimator=estimator)
-            assert backend.cost is not None
-            fitted = backend.cost.probe_seconds(**setting, directions=4, estimator=estimator)
-            assert fitted == pytest.approx(expected, rel=0.05)
+            setting = Setting(batch, tokens, estimator, 4)
+            assert backend.modelled_seconds(setting) == pytest.approx(
+                known_seconds(setting), rel=0.05
+            )
 
 
 def test_tangents_have_a_cost_model_of_their_own(tmp_path: Path) -> None:
@@ -56,31 +58,42 @@ def test_tangents_have_a_cost_model_of_their_own(tmp_path: Path) -> None:
     backend = only_backend(profile_of(tmp_path, runner, arms=ARMS + TANGENTS))
 
     assert (backend.verdict, backend.reasons) == ("valid", ())
-    for estimator, known in (("tangent", TANGENT_COST), ("central", COST)):
-        setting = {"batch": 2, "tokens": 64, "directions": 4, "estimator": estimator}
-        fitted = backend.cost_of(estimator)
-        assert fitted is not None
-        assert fitted.probe_seconds(**setting) == pytest.approx(
-            known.probe_seconds(**setting), rel=0.05
-        )
+    for estimator in ("tangent", "central"):
+        setting = Setting(2, 64, estimator, 4)
+        assert backend.modelled_seconds(setting) == pytest.approx(known_seconds(setting), rel=0.05)
 
 
-def test_arms_of_some_layers_are_summarised_but_not_fitted(tmp_path: Path) -> None:
-    """The fake's top layers cost a third of all: they would pull the models down."""
-    alone = only_backend(profile_of(tmp_path / "a", FakeInstalledRunner(), arms=ARMS + TANGENTS))
-    arms = ARMS + TOP_LAYERS + TANGENTS
-    both = only_backend(profile_of(tmp_path / "b", FakeInstalledRunner(), arms=arms))
+def test_arms_of_some_layers_tell_what_other_ranges_cost(tmp_path: Path) -> None:
+    """Without them nothing tells a pass from the weights that it reads."""
+    alone = only_backend(profile_of(tmp_path / "a", FakeInstalledRunner()))
+    runner = FakeInstalledRunner()
+    both = only_backend(profile_of(tmp_path / "b", runner, arms=ARMS + TOP_LAYERS + TANGENTS))
 
-    assert (both.cost, both.tangent_cost) == (alone.cost, alone.tangent_cost)
+    assert alone.cost is not None and both.cost is not None
+    assert alone.cost.undetermined == ("fixed_s", "s_per_weight_byte")
+    assert both.cost.undetermined == ()
     assert (both.verdict, both.reasons) == ("valid", ())
-    assert [arm.layers for arm in both.arms] == [arm.layers for arm in arms]
-    for arm in both.arms:
-        assert (both.modelled_seconds(arm) is None) == (arm.layers is not None)
+    for estimator in ("central", "tangent"):
+        for layers in ((3, 3), (2, 4), None):
+            setting = Setting(2, 64, estimator, 4, layers)
+            assert both.modelled_seconds(setting) == pytest.approx(known_seconds(setting), rel=0.01)
+
+
+def test_peak_memory_is_predicted_and_never_below_an_arm(tmp_path: Path) -> None:
+    runner = FakeInstalledRunner()
+    backend = only_backend(profile_of(tmp_path, runner, arms=ARMS + TANGENTS + TOP_LAYERS))
+
+    for arm in backend.arms:
+        modelled = backend.modelled_bytes(arm.setting)
+        assert modelled is not None and modelled >= arm.peak_memory_bytes * (1 - 1e-9)
+    # 100 MB, and 10 kB for each of 2 · 64 tokens in 4 copies.
+    expected = BASE_MEMORY_BYTES + MEMORY_PER_COLUMN_BYTES * 2 * 64 * 4
+    assert backend.modelled_bytes(Setting(2, 64, "central", 4)) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize(
     ("arms", "known"),
-    [(TANGENTS, (False, True)), (ARMS, (True, False)), (TOP_LAYERS, (False, False))],
+    [(TANGENTS, (False, True)), (ARMS, (True, False)), (TOP_LAYERS, (True, True))],
 )
 def test_what_no_arm_shows_has_no_cost_model(
     tmp_path: Path, arms: tuple, known: tuple[bool, bool]
@@ -130,14 +143,8 @@ def test_warm_up_does_not_count(tmp_path: Path) -> None:
         (arm.batch, arm.tokens) for arm in ARMS
     ]
     for arm in backend.arms:
-        expected = COST.probe_seconds(
-            batch=arm.batch,
-            tokens=arm.tokens,
-            directions=arm.directions_per_pass,
-            estimator=arm.estimator,
-        )
         assert arm.repetitions == 9
-        assert arm.seconds_per_probe.value == pytest.approx(expected, rel=1e-6)
+        assert arm.seconds_per_probe.value == pytest.approx(known_seconds(arm.setting), rel=1e-6)
 
 
 def test_peak_memory_is_each_arms_own(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from android_harness.runs.installed_runner import InstalledRunner, install_runne
 from android_harness.targets.open_target import open_target
 from device_bench.fit_profile import fit_profile
 from device_bench.profile import BackendProfile, Profile
+from device_bench.setting import Setting
 from device_bench.sweep import arms_of, run_sweep
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest
@@ -80,9 +81,8 @@ def test_a_sweep_on_this_machine_becomes_a_profile(
         assert 0 < seconds.low <= seconds.value <= seconds.high
         assert arm.peak_memory_bytes > installed.bundle.base.stat().st_size
     # How long it takes is this machine's affair; that other settings can be predicted is ours.
-    assert backend.cost is not None
-    predicted = backend.cost.probe_seconds(batch=2, tokens=16, directions=2, estimator="central")
-    assert predicted > 0
+    predicted = backend.modelled_seconds(Setting(2, 16, "central", 2))
+    assert predicted is not None and predicted > 0
 
 
 def test_every_kind_of_arm_is_measured(runner_binary: Path, tmp_path: Path) -> None:

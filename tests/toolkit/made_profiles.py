@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
-from device_bench.profile import (
-    ArmSummary,
-    BackendProfile,
-    CostModel,
-    Interval,
-    Profile,
-    SlopeError,
-)
+from device_bench.energy_model import fit_energy_model
+from device_bench.memory_model import fit_memory_model
+from device_bench.models import CostModel, MemoryModel
+from device_bench.profile import ArmSummary, BackendProfile, Interval, Profile, SlopeError
+from device_bench.profile_version_2 import COUNTING
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BUNDLE = "a" * 64
@@ -56,14 +54,23 @@ def arm(
 
 
 def cost(seconds: float, *, error: float | None = 0.02) -> CostModel:
-    """Of a pass over one copy of 4 × 32 tokens in `seconds`, half of them of the tokens."""
+    """Of a pass over one copy of 4 × 32 tokens in `seconds`, half of them of the tokens.
+
+    Of the shape `COUNTING`, where a token is a FLOP.
+    """
     return CostModel(
         fixed_s=seconds / 2,
-        per_token_s=seconds / 2 / (4 * 32),
-        per_attention_pair_s=0.0,
-        per_direction_s=0.0,
+        s_per_weight_byte=0.0,
+        s_per_flop=seconds / 2 / (4 * 32),
+        s_per_attention_flop=0.0,
+        s_per_moved_parameter=0.0,
         median_relative_error=error,
     )
+
+
+def _memory(arms: Sequence[ArmSummary]) -> MemoryModel | None:
+    whole = {each.setting: each.peak_memory_bytes for each in arms if each.layers is None}
+    return fit_memory_model(COUNTING, list(whole), list(whole.values())) if whole else None
 
 
 def slope_errors(**errors: float) -> tuple[SlopeError, ...]:
@@ -108,17 +115,22 @@ def profile(
 
     Without `differences` no cost model of them is known.
     """
+    arms = arms or (arm(1, seconds, joules=joules, spread=spread),)
     backend = BackendProfile(
         backend="ggml-cpu",
         cost=cost(seconds / 2, error=error) if differences else None,
         cost_provenance="modelled",
-        arms=arms or (arm(1, seconds, joules=joules, spread=spread),),
+        arms=arms,
         peak_memory_bytes=100 << 20,
         verdict=verdict,
         reasons=reasons,
         sustained_factor=sustained,
         tangent_cost=tangents,
         slope_errors=errors,
+        shape=COUNTING,
+        memory=_memory([each for each in arms if each.estimator != "tangent"]),
+        tangent_memory=_memory([each for each in arms if each.estimator == "tangent"]),
+        energy=fit_energy_model(arms),
     )
     return Profile(
         target=target,

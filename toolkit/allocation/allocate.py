@@ -11,9 +11,10 @@ import numpy as np
 
 from android_harness.job import Estimator
 from device_bench.profile import Profile
+from device_bench.setting import Layers
 from toolkit.allocation.absences import divide_surely, weighted
 from toolkit.allocation.candidate import Candidate, Request, candidate
-from toolkit.allocation.contract import Allocation, DeviceAllocation, Layers, LeftOut, Modelled
+from toolkit.allocation.contract import Allocation, DeviceAllocation, LeftOut, Modelled
 from toolkit.allocation.limits import Batches, Floor, Limits
 from toolkit.allocation.makespan import fractional_lower_bound
 from toolkit.allocation.offer import NoOfferError, Offer

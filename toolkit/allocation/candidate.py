@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from android_harness.job import Estimator
 from device_bench.profile import Profile
-from toolkit.allocation.contract import Layers
+from device_bench.setting import Layers, Setting
 from toolkit.allocation.limits import Batches, Floor, Limits
-from toolkit.allocation.offer import NoOfferError, Offer, Setting, memory_limit, offers
+from toolkit.allocation.offer import NoOfferError, Offer, memory_limit, offers
 from toolkit.allocation.uncertainty import at_quantile
 from toolkit.errors import AllocationError
 

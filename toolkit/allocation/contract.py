@@ -9,9 +9,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from android_harness.job import Estimator
 from device_bench.profile import Provenance
+from device_bench.setting import Layers
 from exporters.contract import Contract, Part
 
-Layers = tuple[NonNegativeInt, NonNegativeInt]  # an inclusive range, counted from 0
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 

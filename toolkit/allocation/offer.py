@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from statistics import median
 
-from android_harness.job import Estimator
+from device_bench.models import CostModel
 from device_bench.profile import ArmSummary, BackendProfile, Profile
-from toolkit.allocation.contract import Layers, Modelled
+from device_bench.setting import Setting
+from toolkit.allocation.contract import Modelled
 from toolkit.allocation.uncertainty import (
     interval_sigma,
     measured_sigma,
@@ -19,23 +18,6 @@ from toolkit.allocation.uncertainty import (
 
 # A phone's memory is shared with everything else that runs on it.
 _USABLE_MEMORY_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a device would run probes; `layers` None: all adapted layers move."""
-
-    batch: int
-    tokens: int
-    estimator: Estimator
-    directions_per_pass: int
-    layers: Layers | None = None
-
-    @property
-    def tokens_in_flight(self) -> int:
-        """Columns of a pass: of every perturbed copy, or of the point itself and its tangents."""
-        copies = self.directions_per_pass + (self.estimator == "tangent")
-        return self.batch * self.tokens * copies
 
 
 @dataclass(frozen=True)
@@ -66,8 +48,7 @@ def offers(
 ) -> list[Offer]:
     """The settings that the device's usable backends can run within the memory limit.
 
-    A range of layers is offered only in a setting that was measured with it: the cost models are
-    of probes that move all adapted layers.
+    A setting that was not measured is priced by the backend's models, a range of layers too.
 
     Args:
         memory_limit_bytes: None: half of the device's own memory, where that is known.
@@ -99,12 +80,9 @@ def memory_limit(profile: Profile, asked_bytes: int | None = None) -> int | None
 
 
 def peak_memory(backend: BackendProfile, setting: Setting) -> Modelled:
-    """Peak memory in bytes: measured where this very setting was, else modelled from the others.
+    """Peak memory in bytes: measured where this very setting was, else modelled.
 
-    Memory grows with the tokens in flight, batch · tokens · directions. The model goes in a
-    straight line through the smallest measured arm and the steepest other one, so it never
-    predicts less than an arm showed. Tangents hold more for each token than perturbed copies, so
-    the line is through arms of the setting's own kind, where there are any.
+    Where no model knows the setting it is the largest peak of any arm, which may be too little.
     """
     return _Costs(backend).peak_memory(setting)
 
@@ -120,7 +98,7 @@ class _Costs:
 
     def __init__(self, backend: BackendProfile) -> None:
         self._backend = backend
-        self._arms = {_setting_of(arm): arm for arm in backend.arms}
+        self._arms = {arm.setting: arm for arm in backend.arms}
 
     def offers_for(self, settings: Sequence[Setting]) -> Iterator[Offer]:
         for setting in settings:
@@ -129,24 +107,18 @@ class _Costs:
 
     def _offer(self, setting: Setting) -> Offer | None:
         backend, arm = self._backend, self._arms.get(setting)
-        model = backend.cost_of(setting.estimator) if setting.layers is None else None
         warnings: list[str] = []
         if arm is not None:
             seconds, sigma = arm.seconds_per_probe.value, measured_sigma(arm)
             provenance = arm.provenance
-        elif model is not None:
-            error = model.median_relative_error
-            seconds = model.probe_seconds(
-                batch=setting.batch,
-                tokens=setting.tokens,
-                directions=setting.directions_per_pass,
-                estimator=setting.estimator,
-            )
-            sigma, provenance = modelled_sigma(backend.arms, error), "modelled"
-            if error is None:
-                warnings.append("the error of its cost model is not known and counts as none")
         else:
-            return None
+            modelled, model = backend.modelled_seconds(setting), backend.cost_of(setting.estimator)
+            if modelled is None or model is None:
+                return None
+            error = model.median_relative_error
+            seconds, sigma = modelled, modelled_sigma(backend.arms, error)
+            provenance = "modelled"
+            warnings += _doubts(model, setting)
         base_pass_s = self._base_pass_s(setting)
         if base_pass_s is None:
             warnings.append("what it pays once a round is not known and counts as nothing")
@@ -168,71 +140,36 @@ class _Costs:
 
     def _base_pass_s(self, setting: Setting) -> float | None:
         """Seconds once a round; None: not known."""
-        if setting.estimator != "forward" and setting.layers is None:
+        shape, hot = self._backend.shape, self._backend.sustained_factor
+        below = setting.layers is not None and (shape is None or shape.keeps_frozen_layers)
+        if setting.estimator != "forward" and not below:
             return 0.0
-        if self._backend.cost is None:
-            return None
-        hot = self._backend.sustained_factor
-        return self._backend.cost.pass_seconds(
-            batch=setting.batch, tokens=setting.tokens, directions=1
-        ) * (hot.value if hot is not None else 1.0)
+        one_pass = self._backend.pass_seconds(batch=setting.batch, tokens=setting.tokens)
+        return None if one_pass is None else one_pass * (hot.value if hot is not None else 1.0)
 
     def _joules(self, arm: ArmSummary | None, seconds: float) -> Modelled | None:
-        """Measured with this very setting, else from the median power of the other arms."""
+        """Measured with this very setting, else by the energy model, for as long as it runs."""
         if arm is not None and arm.joules_per_probe is not None:
             return Modelled(value=arm.joules_per_probe.value, provenance=arm.provenance)
-        if self.watts is None:
+        if self._backend.energy is None:
             return None
-        return Modelled(value=self.watts * seconds, provenance="modelled")
-
-    @cached_property
-    def watts(self) -> float | None:
-        powers = [
-            arm.joules_per_probe.value / arm.seconds_per_probe.value
-            for arm in self._backend.arms
-            if arm.joules_per_probe is not None
-        ]
-        return median(powers) if powers else None
+        return Modelled(value=self._backend.energy.watts.value * seconds, provenance="modelled")
 
     def peak_memory(self, setting: Setting) -> Modelled:
         if arm := self._arms.get(setting):
             return Modelled(value=arm.peak_memory_bytes, provenance=arm.provenance)
-        if not self._arms:
-            return Modelled(value=self._backend.peak_memory_bytes, provenance="modelled")
-        smallest, steepest = self._memory_lines[setting.estimator == "tangent"]
-        more = max(0, setting.tokens_in_flight - _setting_of(smallest).tokens_in_flight)
-        return Modelled(value=smallest.peak_memory_bytes + steepest * more, provenance="modelled")
-
-    @cached_property
-    def _memory_lines(self) -> dict[bool, tuple[ArmSummary, float]]:
-        """The line for tangents (True) and that for differences (False)."""
-        whole = [arm for arm in self._backend.arms if arm.layers is None]
-        return {
-            tangents: _memory_line(
-                [arm for arm in whole if (arm.estimator == "tangent") == tangents]
-                or self._backend.arms
-            )
-            for tangents in (True, False)
-        }
+        modelled = self._backend.modelled_bytes(setting)
+        return Modelled(
+            value=self._backend.peak_memory_bytes if modelled is None else modelled,
+            provenance="modelled",
+        )
 
 
-def _memory_line(arms: Sequence[ArmSummary]) -> tuple[ArmSummary, float]:
-    """The smallest arm, and the steepest rise from it in bytes per token in flight."""
-    smallest = min(arms, key=lambda arm: _setting_of(arm).tokens_in_flight)
-    origin = _setting_of(smallest).tokens_in_flight
-    slopes = [
-        (arm.peak_memory_bytes - smallest.peak_memory_bytes)
-        / (_setting_of(arm).tokens_in_flight - origin)
-        for arm in arms
-        if _setting_of(arm).tokens_in_flight > origin
-    ]
-    return smallest, max([0.0, *slopes])
-
-
-def watts(backend: BackendProfile) -> float | None:
-    """The median power of the backend's arms while they compute; None: not measured."""
-    return _Costs(backend).watts
-
-
-def _setting_of(arm: ArmSummary) -> Setting:
-    return Setting(arm.batch, arm.tokens, arm.estimator, arm.directions_per_pass, arm.layers)
+def _doubts(model: CostModel, setting: Setting) -> Iterator[str]:
+    if model.median_relative_error is None:
+        yield "the error of its cost model is not known and counts as none"
+    if setting.layers is not None and model.undetermined:
+        yield (
+            "its arms do not tell what a pass costs from what its layers cost, so its seconds for "
+            "a range of layers are a guess"
+        )

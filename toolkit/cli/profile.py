@@ -65,7 +65,7 @@ def tables(fitted: Profile) -> list[Table]:
         )
         for arm in backend.arms:
             seconds = arm.seconds_per_probe
-            modelled = backend.modelled_seconds(arm)
+            modelled = backend.modelled_seconds(arm.setting)
             table.add_row(
                 str(arm.batch),
                 str(arm.tokens),

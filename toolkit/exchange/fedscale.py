@@ -75,9 +75,10 @@ def write_client_capacities(path: Path, capacities: Sequence[ClientCapacity]) ->
 
 def _capacity(profile: Profile, batch: int, tokens: int, kbit_per_s: float) -> ClientCapacity:
     seconds = {
-        backend.backend: _pass_seconds(backend, batch, tokens)
+        backend.backend: seconds
         for backend in profile.backends
-        if backend.verdict != "invalid" and backend.cost is not None
+        if backend.verdict != "invalid"
+        and (seconds := _pass_seconds(backend, batch, tokens)) is not None
     }
     if not seconds:
         raise ExchangeError(
@@ -93,7 +94,7 @@ def _capacity(profile: Profile, batch: int, tokens: int, kbit_per_s: float) -> C
     )
 
 
-def _pass_seconds(backend: BackendProfile, batch: int, tokens: int) -> float:
-    assert backend.cost is not None
+def _pass_seconds(backend: BackendProfile, batch: int, tokens: int) -> float | None:
+    cool = backend.pass_seconds(batch=batch, tokens=tokens)
     hot = 1.0 if backend.sustained_factor is None else backend.sustained_factor.value
-    return hot * backend.cost.pass_seconds(batch=batch, tokens=tokens, directions=1)
+    return None if cool is None else hot * cool

@@ -9,7 +9,9 @@ from pathlib import Path
 from flwr.app import ConfigRecord
 
 from android_harness.job import Estimator
-from device_bench.profile import CostModel, Profile
+from device_bench.models import CostModel
+from device_bench.profile import Profile
+from device_bench.work import ModelShape
 from exporters.durable_files import write_atomically
 from toolkit.exchange.errors import ExchangeError
 
@@ -29,6 +31,12 @@ def cost_model(record: ConfigRecord, backend: str, estimator: Estimator) -> Cost
     if not found:
         return None
     return CostModel.model_validate({"median_relative_error": None, **found})
+
+
+def model_shape(record: ConfigRecord, backend: str) -> ModelShape | None:
+    """What counts the work that a cost model of the record prices; None: it has none."""
+    text = record.get(f"{backend}.shape")
+    return ModelShape.model_validate_json(text) if isinstance(text, str) else None
 
 
 def write_config_records(path: Path, profiles: Sequence[Profile]) -> None:
@@ -67,7 +75,16 @@ def _values(profile: Profile) -> Iterator[tuple[str, Value]]:
         yield f"{name}.peak_memory_bytes", backend.peak_memory_bytes
         if backend.sustained_factor is not None:
             yield f"{name}.sustained_factor", backend.sustained_factor.value
-        for field, model in (("cost", backend.cost), ("tangent_cost", backend.tangent_cost)):
+        if backend.energy is not None:
+            yield f"{name}.watts", backend.energy.watts.value
+        if backend.shape is not None:
+            yield f"{name}.shape", backend.shape.model_dump_json()
+        for field, model in (
+            ("cost", backend.cost),
+            ("tangent_cost", backend.tangent_cost),
+            ("memory", backend.memory),
+            ("tangent_memory", backend.tangent_memory),
+        ):
             if model is not None:
-                for term, value in model.model_dump(exclude_none=True).items():
+                for term, value in model.model_dump(mode="json", exclude_none=True).items():
                     yield f"{name}.{field}.{term}", value

@@ -16,26 +16,28 @@ from typing import Any
 
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, NonNegativeInt, PositiveInt, ValidationError
-from scipy.optimize import nnls
 
 from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
+from device_bench.cost_model import fit_cost_model
+from device_bench.models import CostModel, MemoryModel
 from device_bench.profile import (
     ArmSummary,
     BackendProfile,
-    CostModel,
     Derivation,
     Interval,
     Parameter,
     Profile,
 )
+from device_bench.setting import Setting
 from device_bench.statistics import summarise
+from device_bench.work import ModelShape
 from toolkit.exchange.errors import ExchangeError
 
 REASON = "imported"
 RULE = (
-    "Seconds of a pass are those of llama-bench's prompt of as many tokens: "
-    "fixed + per_token · n + per_attention_pair · n², by non-negative least squares on relative "
-    "errors over the prompt lengths; of one length all is per token. "
+    "Seconds of a pass are those of llama-bench's prompt of as many tokens: a read of the weights, "
+    "FLOPs of n tokens and n² pairs of them, by non-negative least squares on relative errors over "
+    "the prompt lengths; of one length all is FLOPs. "
     "A central probe takes two passes, a forward probe one; what perturbed LoRA copies cost on "
     "top is not in it. Peak memory is the size of the weights alone."
 )
@@ -209,27 +211,60 @@ def _backend_profile(results: Sequence[Result]) -> BackendProfile:
                 provenance="modelled",
             )
         )
+    settings = [arm.setting for arm in arms]
+    shape = _shape(results[0])
     return BackendProfile(
         backend=_backend(results[0]),
-        cost=_cost([arm.tokens for arm in arms], [arm.seconds_per_probe.value for arm in arms]),
+        cost=_cost(shape, settings, [arm.seconds_per_probe.value for arm in arms]),
         cost_provenance="modelled",
         arms=tuple(arms),
         peak_memory_bytes=weights,
         verdict="suspect",
         reasons=(REASON,),
+        shape=shape,
+        memory=MemoryModel(
+            base_bytes=weights,
+            bytes_per_column=0,
+            bytes_per_pair=0,
+            bytes_per_parameter=0,
+            margin=0,
+            median_relative_error=None,
+            arms=len(arms),
+        ),
     )
 
 
-def _cost(tokens: Sequence[int], seconds: Sequence[float]) -> CostModel:
-    n, relative_to = np.array(tokens, dtype=np.float64), np.array(seconds)
-    # Where several solutions fit equally, the solver takes up the first of the terms first.
-    terms = {"per_token_s": n, "fixed_s": np.ones_like(n), "per_attention_pair_s": n**2}
-    design = np.stack(list(terms.values()), axis=1) / relative_to[:, None]
-    scale = np.linalg.norm(design, axis=0)
-    solution, _ = nnls(design / scale, np.ones(len(n)))
+def _shape(result: Result) -> ModelShape:
+    """All that is known: one layer of all the weights; attention counts pairs of tokens."""
+    return ModelShape(
+        layers=1,
+        adapted_layers=(),
+        layer_flops=2 * result.model_n_params,
+        input_flops=0,
+        pair_flops=1,
+        tangent_pairs=1,
+        attention_tile=0,
+        output_flops=0,
+        layer_weight_bytes=result.model_size,
+        output_weight_bytes=0,
+        lora_parameters=0,
+        loss_positions="all",
+    )
+
+
+def _cost(shape: ModelShape, settings: Sequence[Setting], seconds: Sequence[float]) -> CostModel:
+    """Of one length all is FLOPs: the import knows no better, and longer prompts take longer."""
+    if len(settings) > 1:
+        fitted = fit_cost_model(shape, settings, seconds)
+        return fitted.model_copy(update={"median_relative_error": None})
+    work = shape.work(settings[0])
+    assert work is not None  # any size, and no range of layers
     return CostModel(
-        **dict(zip(terms, (solution / scale).tolist(), strict=True)),
-        per_direction_s=0.0,
+        fixed_s=0,
+        s_per_weight_byte=0,
+        s_per_flop=seconds[0] / work.flops,
+        s_per_attention_flop=0,
+        s_per_moved_parameter=0,
         median_relative_error=None,
     )
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from device_bench.profile import BackendProfile, Profile
+from device_bench.setting import Setting
 from exporters.manifest import Manifest
 from toolkit.allocation.contract import LeftOut, Modelled
-from toolkit.allocation.offer import Setting, memory_limit, peak_memory, probe_seconds, watts
+from toolkit.allocation.offer import memory_limit, peak_memory, probe_seconds
 from toolkit.plan.backprop import BackpropRule, backprop_extra_bytes
 from toolkit.plan.convergence import ConvergenceRow
 
@@ -90,9 +91,10 @@ def _cost(
     tokens = round(row.tokens)
     setting = Setting(row.batch, tokens, row.estimator, row.directions_per_pass)
     hot = 1.0 if backend.sustained_factor is None else backend.sustained_factor.value
-    if backend.cost is None:
+    cool_pass_s = backend.pass_seconds(batch=row.batch, tokens=tokens)
+    if cool_pass_s is None:
         return None  # nothing says what a plain forward pass takes
-    pass_s = backend.cost.pass_seconds(batch=row.batch, tokens=tokens, directions=1) * hot
+    pass_s = cool_pass_s * hot
     probe_s = probe_seconds(backend, setting) if row.probes else None
     if (row.probes and probe_s is None) or pass_s <= 0:
         return None
@@ -108,7 +110,8 @@ def _cost(
         memory = Modelled(value=forward.value + extra, provenance="modelled")
     else:
         memory = None
-    return DeviceCost(profile.target, probe_s, pass_s, watts(backend), memory)
+    watts = backend.energy.watts.value if backend.energy is not None else None
+    return DeviceCost(profile.target, probe_s, pass_s, watts, memory)
 
 
 def _seconds(cost: DeviceCost, row: ConvergenceRow, rule: BackpropRule) -> float:

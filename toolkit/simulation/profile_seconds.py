@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from device_bench.profile import Profile
-from toolkit.allocation.offer import NoOfferError, Setting, offers
+from device_bench.setting import Setting
+from toolkit.allocation.offer import NoOfferError, offers
 from toolkit.protocol.order import Order
 from toolkit.simulation.client import SecondsModel
 from toolkit.simulation.errors import SimulationError

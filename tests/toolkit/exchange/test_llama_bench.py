@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_bench.profile import Profile
+from device_bench.setting import Setting
 from toolkit.exchange.errors import ExchangeError
 from toolkit.exchange.llama_bench import profile_of_results, read_results
 
@@ -66,14 +67,12 @@ def test_a_pass_costs_what_a_prompt_of_its_tokens_took(tmp_path: Path, lengths: 
     assert backend.cost is not None
     for length in lengths:
         expected = FIXED + PER_TOKEN * length + PER_PAIR * length**2
-        seconds = backend.cost.pass_seconds(batch=1, tokens=length, directions=1)
+        seconds = backend.pass_seconds(batch=1, tokens=length)
         assert seconds == pytest.approx(expected, rel=0.01)
-        probe = backend.cost.probe_seconds(
-            batch=1, tokens=length, directions=1, estimator="central"
-        )
+        probe = backend.modelled_seconds(Setting(1, length, "central", 1))
         assert probe == pytest.approx(2 * expected, rel=0.01)
     if len(lengths) == 1:
-        assert (backend.cost.fixed_s, backend.cost.per_attention_pair_s) == (0, 0)
+        assert (backend.cost.s_per_weight_byte, backend.cost.s_per_attention_flop) == (0, 0)
 
 
 def test_what_was_imported_is_never_valid(tmp_path: Path) -> None:

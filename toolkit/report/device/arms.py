@@ -32,7 +32,7 @@ def arms_part(backend: BackendProfile, anchor: str) -> Section:
 
 
 def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
-    modelled = backend.modelled_seconds(arm)
+    modelled = backend.modelled_seconds(arm.setting)
     return (
         arm.estimator,
         str(arm.batch),

@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from device_bench.profile import ArmSummary, BackendProfile, CostModel
+from device_bench.models import CostModel
+from device_bench.profile import BackendProfile
 from toolkit.report.content import Plot, Section, Table, columns
-from toolkit.report.drawing import (
-    INK,
-    LINE,
-    SERIES,
-    SOFT,
-    figure,
-    logarithmic,
-)
+from toolkit.report.device.fitted import MARKERS, Fitted, by_kind, fitted_arms
+from toolkit.report.device.roofline import roofline_plot
+from toolkit.report.drawing import INK, LINE, SERIES, SOFT, figure, logarithmic
 from toolkit.report.wording import arm_name, interval_text, seconds_text
-
-_MARKERS = "osDv"  # as many as colours, so that no pair of both comes twice in 16 kinds
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """An arm beside what the model says of it; `work` in tokens · copies per probe."""
-
-    arm: ArmSummary
-    modelled: float
-
-    @property
-    def measured(self) -> float:
-        return self.arm.seconds_per_probe.value
-
-    @property
-    def passes(self) -> int:
-        return 2 if self.arm.estimator == "central" else 1
-
-    @property
-    def work(self) -> float:
-        at_once = self.arm.directions_per_pass
-        copies = at_once + 1 if self.arm.estimator == "tangent" else at_once
-        return self.passes * self.arm.batch * self.arm.tokens * copies / at_once
-
-    @property
-    def residual(self) -> float:
-        return self.measured / self.modelled - 1
 
 
 def cost_part(backend: BackendProfile, anchor: str) -> Section | None:
@@ -65,28 +31,28 @@ def cost_part(backend: BackendProfile, anchor: str) -> Section | None:
             facts.append(
                 (f"error of {name}, an arm left out", f"{model.median_relative_error:.1%} (median)")
             )
-        arms = [
-            _Fitted(arm, seconds)
-            for arm in backend.arms
-            if (arm.estimator == "tangent") == tangents
-            and (seconds := backend.modelled_seconds(arm))
-        ]
+        arms = list(fitted_arms(backend, tangents=tangents))
         if arms:
             plots.append(_plot(arms, model, name))
+            roofline = roofline_plot(arms, model, name)
+            plots += [roofline] if roofline is not None else []
     if not facts:
         return None
     return Section("Cost model", f"{anchor}_cost", facts, plots=plots)
 
 
 def _formula(model: CostModel) -> str:
-    return (
-        f"{model.fixed_s:.3g} s a pass + {model.per_token_s:.3g} s a token + "
-        f"{model.per_attention_pair_s:.3g} s an attention pair + "
-        f"{model.per_direction_s:.3g} s a copy"
+    text = (
+        f"{model.fixed_s:.3g} s a pass + {model.s_per_weight_byte:.3g} s a weight byte + "
+        f"{model.s_per_flop:.3g} s a FLOP + {model.s_per_attention_flop:.3g} s an attention FLOP + "
+        f"{model.s_per_moved_parameter:.3g} s a moved parameter"
     )
+    if not model.undetermined:
+        return text
+    return f"{text}; not told apart: {', '.join(model.undetermined)}"
 
 
-def _plot(arms: Sequence[_Fitted], model: CostModel, name: str) -> Plot:
+def _plot(arms: Sequence[Fitted], model: CostModel, name: str) -> Plot:
     worst = max(arms, key=lambda fit: abs(fit.residual))
     return Plot(
         f"Measured against modelled, {name}",
@@ -95,12 +61,12 @@ def _plot(arms: Sequence[_Fitted], model: CostModel, name: str) -> Plot:
         lambda: _draw(arms, model),
         Table(
             f"Seconds per probe of {name}, measured and modelled",
-            columns("arm", "#tokens · copies per probe", "#measured", "#95 % CI", "#modelled",
+            columns("arm", "#GFLOP per probe", "#measured", "#95 % CI", "#modelled",
                     "#residual %"),
             [
                 (
                     arm_name(fit.arm),
-                    f"{fit.work:.6g}",
+                    f"{fit.gigaflops:.4g}",
                     seconds_text(fit.measured),
                     interval_text(fit.arm.seconds_per_probe),
                     seconds_text(fit.modelled),
@@ -114,55 +80,44 @@ def _plot(arms: Sequence[_Fitted], model: CostModel, name: str) -> Plot:
     )  # fmt: skip
 
 
-def _draw(arms: Sequence[_Fitted], model: CostModel) -> Figure:
+def _draw(arms: Sequence[Fitted], model: CostModel) -> Figure:
     drawn = figure(height=4.2)
     seconds, residuals = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    _draw_limits(seconds, arms, model)
+    work = [fit.gigaflops for fit in arms]
+    if model.s_per_flop:
+        ends = np.array([min(work) / 1.5, max(work) * 1.5])
+        alone = model.s_per_flop * 1e9 * ends
+        seconds.plot(ends, alone, "--", color=SOFT, lw=1, label="FLOPs alone")
     residuals.axhspan(-20, 20, color=LINE, alpha=0.6, lw=0)
     residuals.axhline(0, color=SOFT, lw=1)
-    kinds = dict.fromkeys((fit.arm.estimator, fit.arm.directions_per_pass) for fit in arms)
-    for number, kind in enumerate(kinds):
-        own = [fit for fit in arms if (fit.arm.estimator, fit.arm.directions_per_pass) == kind]
+    for number, kind, own in by_kind(arms):
         intervals = [fit.arm.seconds_per_probe for fit in own]
         look = {
             "color": SERIES[number % len(SERIES)],
-            "marker": _MARKERS[(number + number // len(SERIES)) % len(_MARKERS)],
+            "marker": MARKERS[(number + number // len(SERIES)) % len(MARKERS)],
             "linestyle": "none",
         }
         seconds.errorbar(
-            [fit.work for fit in own],
+            [fit.gigaflops for fit in own],
             [fit.measured for fit in own],
             yerr=[
                 [interval.value - interval.low for interval in intervals],
                 [interval.high - interval.value for interval in intervals],
             ],
             capsize=2,
-            label=f"{kind[0]} K{kind[1]}",
+            label=kind,
             **look,
         )
-        residuals.plot([fit.work for fit in own], [100 * fit.residual for fit in own], **look)
+        residuals.plot([fit.gigaflops for fit in own], [100 * fit.residual for fit in own], **look)
     dash = {"color": INK, "markersize": 12, "markeredgewidth": 1.4}
     modelled = [fit.modelled for fit in arms]
-    seconds.plot([fit.work for fit in arms], modelled, "_", label="modelled", **dash)
+    seconds.plot(work, modelled, "_", label="modelled", **dash)
     logarithmic(seconds, "y")
     logarithmic(residuals, "x")
     seconds.set_ylabel("seconds per probe")
     residuals.set_ylabel("residual, %")
-    residuals.set_xlabel("tokens · copies computed per probe")
+    residuals.set_xlabel("GFLOP per probe")
     for axes in (seconds, residuals):
         axes.grid()
     seconds.legend(ncols=2, loc="upper left")
     return drawn
-
-
-def _draw_limits(axes: Axes, arms: Sequence[_Fitted], model: CostModel) -> None:
-    """What the tokens alone would cost, as the slope of a roofline, and the fixed part alone."""
-    work = [fit.work for fit in arms]
-    ends = np.array([min(work) / 1.5, max(work) * 1.5])
-    if model.per_token_s:
-        axes.plot(ends, model.per_token_s * ends, "--", color=SOFT, lw=1, label="tokens alone")
-    lowest = min(min(fit.measured, fit.modelled) for fit in arms)
-    floors = {fit.passes * model.fixed_s / fit.arm.directions_per_pass for fit in arms}
-    near = sorted(floor for floor in floors if floor > lowest / 20)
-    for number, floor in enumerate(near):
-        axes.axhline(floor, color=SOFT, lw=1, ls=":", label=None if number else "fixed part alone")
