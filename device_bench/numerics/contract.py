@@ -73,6 +73,9 @@ class NumericEvidence(Contract):
                 raise ValueError(f"{len(slopes)} slopes for {len(self.directions)} directions")
         return self
 
+    def is_of(self, backend: str) -> bool:
+        return self.backend in (None, backend)
+
     def epsilon_of(self, estimator: Estimator) -> float | None:
         """The calibrated step; None: the estimator has none, or was not measured."""
         return next((each.epsilon for each in self.measured if each.estimator == estimator), None)

@@ -9,9 +9,9 @@ from android_harness.job import Job
 from android_harness.records import RECORD_ADAPTER
 from android_harness.state.held_settings import HeldSettings
 from android_harness.telemetry.records import TELEMETRY_ADAPTER
+from device_bench.numerics.contract import NumericEvidence
 from device_bench.profile import Profile
 from device_bench.provenance import Sweep
-from device_bench.slopes import SlopeComparison
 from exporters.manifest import Manifest
 from toolkit.allocation.contract import Allocation
 from toolkit.plan.contract import Plan
@@ -25,7 +25,7 @@ SCHEMAS = {
     "settings": HeldSettings.model_json_schema,
     "telemetry": TELEMETRY_ADAPTER.json_schema,
     "sweep": Sweep.model_json_schema,
-    "slopes": SlopeComparison.model_json_schema,
+    "numerics": NumericEvidence.model_json_schema,
     "profile": Profile.model_json_schema,
     "allocation": Allocation.model_json_schema,
     "convergence": ConvergenceTable.model_json_schema,

@@ -76,6 +76,10 @@ def bench(
         bool,
         typer.Option("--profile-ops", help="Also time the operators of ExecuTorch's programs."),
     ] = False,
+    time_anyway: Annotated[
+        bool,
+        typer.Option("--time-anyway", help="Time a backend too that computes wrong numbers."),
+    ] = False,
     settings: SettingsOption = "measuring",
     telemetry: Annotated[
         bool, typer.Option(help="Record temperatures, clocks, memory and battery meanwhile.")
@@ -138,6 +142,7 @@ def bench(
             seed=seed,
             profile_operators=profile_ops,
             timeout_s=timeout,
+            time_anyway=time_anyway,
             on_progress=_reporting(reached, report),
             conditions=_conditions(reached, folders[spec], settings, telemetry, idle_seconds),
         )
