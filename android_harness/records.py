@@ -245,6 +245,4 @@ def parse_records(text: str, *, device: str) -> list[Record]:
 
 def _is_not_finite(error: ValidationError) -> bool:
     """Whether all that is wrong are numbers that JSON cannot write: they arrive as null."""
-    return all(
-        each["type"] == "float_type" and each["input"] is None for each in error.errors()
-    )
+    return all(each["type"] == "float_type" and each["input"] is None for each in error.errors())

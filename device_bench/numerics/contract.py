@@ -18,7 +18,7 @@ from exporters.contract import Contract, Part
 from exporters.lora.combination import Seed
 
 # What an estimator's noise was told by, the more telling first.
-NoiseSource = Literal["exact slopes", "steps", "repetition"]
+NoiseSource = Literal["exact slopes", "another estimator", "steps", "repetition"]
 
 
 class StepLosses(Part):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from android_harness.job import Estimator
 from device_bench.numerics.contract import (
     EstimatorNumerics,
     EstimatorSlopes,
@@ -19,6 +20,8 @@ from device_bench.profile import SlopeError
 # Of the loss: room for a backend that computes in half precision, whose numbers are off by
 # 2⁻¹¹ = 0.05 % each, while a wrong kernel moves a loss by tens of percent.
 _LOSS_SHARE = 0.01
+# The error that a calibration expects is one of eight directions, and off by a half at times.
+_UNSURE = 1.5
 
 
 def judge_numerics(evidence: NumericEvidence) -> Numerics:
@@ -70,9 +73,7 @@ def _loss_tolerance(evidence: NumericEvidence) -> float | None:
     return quantized + _LOSS_SHARE * abs(evidence.reference_loss)
 
 
-def _is_as_exported(
-    loss: float | None, difference: float | None, tolerance: float | None
-) -> bool:
+def _is_as_exported(loss: float | None, difference: float | None, tolerance: float | None) -> bool:
     """Where nothing is known of the loss, it must be a number above 0 at least."""
     if loss is None or loss <= 0:
         return False
@@ -115,10 +116,13 @@ def _noise(
     * Against exact slopes: noise is the root mean square of measured less exact slopes over
       directions and processes, signal that of the exact ones. It holds rounding, curvature,
       quantized weights and what differs between runs. The ratio is 1 / relative error.
-    * Else, for differences, by the steps of the calibration: rounding and curvature at ε.
-    * Else, for tangents, by what differs between processes, which is the least that noise can be.
+    * Else against the backend's other kind of estimator: tangents and differences share no error
+      but that of the weights, so what they disagree by is the error of one of them.
+    * Else, for differences alone, by the steps of the calibration: `_UNSURE` times the rounding and
+      curvature expected at ε.
+    * Else, for tangents alone, by what differs between processes: the least that noise can be.
 
-    Without exact slopes the signal is what noise leaves of the mean square of the slopes.
+    In the last two the signal is what noise leaves of the mean square of the slopes.
 
     An estimator is usable while signal exceeds noise, a relative error below 1: at 1, a slope is
     worth half an exact one (`SlopeError.slopes_per_exact_one`, 1 + e²). For a central difference
@@ -130,12 +134,26 @@ def _noise(
     if evidence.exact is not None:
         exact = np.array(evidence.exact)
         return _Noise(_rms(exact), _rms(slopes - exact), "exact slopes")
+    other = _other_kind(evidence, measured.estimator)
+    if other is not None:
+        signal = min(_rms(slopes), _rms(other))
+        return _Noise(signal, _rms(slopes - other), "another estimator")
     source: NoiseSource
-    if measured.epsilon is not None:
-        noise, source = max(measured.step_error or 0.0, repeat), "steps"
+    if measured.step_error is not None:
+        noise, source = max(_UNSURE * measured.step_error, repeat), "steps"
     else:
         noise, source = repeat, "repetition"
     return _Noise(max(_rms(slopes) ** 2 - noise**2, 0.0) ** 0.5, noise, source)
+
+
+def _other_kind(evidence: NumericEvidence, estimator: Estimator) -> NDArray[np.float64] | None:
+    """The slopes of tangents for differences, and of differences for tangents, mean of all runs."""
+    others: tuple[Estimator, ...] = (
+        ("central", "forward") if estimator == "tangent" else ("tangent",)
+    )
+    slopes = {each.estimator: np.array(each.slopes) for each in evidence.measured}
+    found = [slopes[other] for other in others if other in slopes]
+    return found[0].mean(axis=0) if found else None
 
 
 def _rms(values: NDArray[np.float64]) -> float:

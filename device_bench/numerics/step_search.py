@@ -9,8 +9,8 @@ parts with known factors (`_DISCREPANCIES`):
 
 * `central`: the difference of the slopes at ε and at ε/2, as in Richardson's extrapolation: √5
   times the rounding at ε, ¾ of its curvature;
-* `forward`: the slope at ε less the central one there, which is (L₊ + L₋ − 2L) / 2ε: all of the
-  rounding and of the curvature.
+* `forward`: the slope at ε less the central one there, which is (L₊ + L₋ − 2L) / 2ε: √¾ of the
+  rounding and all of the curvature.
 
 At the finest step a discrepancy is rounding alone, which gives a. Elsewhere curvature counts as
 visible where the discrepancy is above `_VISIBLE` times the rounding expected there. That is true
@@ -57,7 +57,7 @@ class _Discrepancy:
 
 _DISCREPANCIES: dict[Estimator, _Discrepancy] = {
     "central": _Discrepancy(order=2, rounding=5**0.5, curvature=0.75),
-    "forward": _Discrepancy(order=1, rounding=1.0, curvature=1.0),
+    "forward": _Discrepancy(order=1, rounding=0.75**0.5, curvature=1.0),
 }
 
 

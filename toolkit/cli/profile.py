@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from device_bench.estimators import estimator_prices
-from device_bench.numerics.contract import Numerics
+from device_bench.numerics.contract import EstimatorNumerics, Numerics
 from device_bench.profile import Profile, SlopeError
 from exporters.lora.request import layers_text
 from toolkit.cli.console import out as console
@@ -124,12 +124,11 @@ def numerics_tables(fitted: Profile) -> list[Table]:
             "ε",
             "signal",
             "noise",
+            "known by",
             "signal/noise",
-            "",
             title=f"{fitted.target}, {backend.backend}: {_loss_text(numerics)}",
             title_justify="left",
-            caption="root mean squares over the directions, nats per unit of direction; measured, "
-            "ε calibrated",
+            caption="signal and noise of slopes: root mean squares, nats per unit; measured",
             caption_justify="left",
         )
         for each in numerics.estimators:
@@ -137,12 +136,17 @@ def numerics_tables(fitted: Profile) -> list[Table]:
                 each.estimator,
                 "" if each.epsilon is None else f"{each.epsilon:.2g}",
                 f"{each.signal:.3g}",
-                f"{each.noise:.2g} (by {each.noise_from})",
-                "" if each.signal_to_noise is None else f"{each.signal_to_noise:.3g}",
-                "usable" if each.usable else "noise",
+                f"{each.noise:.2g}",
+                each.noise_from,
+                _ratio_text(each),
             )
         shown.append(table)
     return shown
+
+
+def _ratio_text(each: EstimatorNumerics) -> str:
+    ratio = "no noise seen" if each.signal_to_noise is None else f"{each.signal_to_noise:.3g}"
+    return ratio if each.usable else f"{ratio}: not usable"
 
 
 def _loss_text(numerics: Numerics) -> str:
