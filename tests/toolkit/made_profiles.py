@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
+from device_bench.numerics.contract import EstimatorNumerics, Numerics
 from device_bench.profile import (
     ArmSummary,
     BackendProfile,
@@ -81,6 +82,34 @@ def slope_errors(**errors: float) -> tuple[SlopeError, ...]:
     )
 
 
+def numerics(**steps: float | None) -> Numerics:
+    """Estimators by their names with their calibrated steps; a step below 0: its slopes are noise."""
+    return Numerics(
+        failure=None,
+        loss=6.0,
+        loss_difference=0.0,
+        loss_tolerance=0.06,
+        loss_as_exported=True,
+        loss_repeatability=0.0,
+        estimators=tuple(
+            EstimatorNumerics.model_validate(
+                {
+                    "estimator": estimator,
+                    "epsilon": None if step is None else abs(step),
+                    "directions": 8,
+                    "signal": 1.0,
+                    "noise": 2.0 if step is not None and step < 0 else 0.5,
+                    "noise_from": "exact slopes",
+                    "repeat_noise": 0.0,
+                    "signal_to_noise": 0.5 if step is not None and step < 0 else 2.0,
+                    "usable": step is None or step > 0,
+                }
+            )
+            for estimator, step in steps.items()
+        ),
+    )
+
+
 def facts(memory: int | None) -> DeviceFacts:
     return parse_device_facts("").model_copy(update={"memory_total_bytes": memory})
 
@@ -103,6 +132,7 @@ def profile(
     differences: bool = True,
     tangents: CostModel | None = None,
     errors: tuple[SlopeError, ...] = (),
+    numerics: Numerics | None = None,
 ) -> Profile:
     """`seconds` are those of a central probe of 4 × 32 tokens, half of them of the tokens.
 
@@ -119,6 +149,7 @@ def profile(
         sustained_factor=sustained,
         tangent_cost=tangents,
         slope_errors=errors,
+        numerics=numerics,
     )
     return Profile(
         target=target,
