@@ -315,6 +315,13 @@ class RunnerFailedError(DeviceError):
         self.phase = phase
 
 
+class NotFiniteError(RunnerFailedError):
+    """A loss or a slope came out as no finite number, and the runner did not object."""
+
+    def __init__(self, *, device: str) -> None:
+        super().__init__("a number is not finite", device=device, phase="compute", file=None)
+
+
 class IncompleteRunError(DeviceError):
     """The runner's records end before their `end`: the process died or the link broke."""
 

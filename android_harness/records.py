@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from android_harness.errors import (
     IncompleteRunError,
+    NotFiniteError,
     PushVerificationError,
     RunnerFailedError,
 )
@@ -214,6 +215,7 @@ def parse_records(text: str, *, device: str) -> list[Record]:
     Raises:
         PushVerificationError: the runner found that its job was damaged on its way.
         RunnerFailedError: the runner reported an error; its message, phase and file are carried.
+        NotFiniteError: a loss or a slope is no finite number.
         IncompleteRunError: the stream is cut, is not JSON Lines, or has no `end` record.
     """
     records: list[Record] = []
@@ -221,6 +223,8 @@ def parse_records(text: str, *, device: str) -> list[Record]:
         try:
             records.append(RECORD_ADAPTER.validate_json(line))
         except ValidationError as error:
+            if _is_not_finite(error):
+                raise NotFiniteError(device=device) from error
             raise IncompleteRunError(
                 f"line {number} of the runner's records is not a record: {line[:120]!r}",
                 device=device,
@@ -237,3 +241,8 @@ def parse_records(text: str, *, device: str) -> list[Record]:
             f"the runner stopped after {len(records)} records without an end record", device=device
         )
     return records
+
+
+def _is_not_finite(error: ValidationError) -> bool:
+    """Whether all that is wrong are numbers that JSON cannot write: they arrive as null."""
+    return all(each["type"] == "float_type" and each["input"] is None for each in error.errors())

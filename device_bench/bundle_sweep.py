@@ -14,6 +14,11 @@ from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.errors import SweepMismatchError, SweepSettingsError
 from device_bench.examples import RandomExamples
 from device_bench.model_shape import model_shape
+from device_bench.numerics.contract import NumericEvidence
+from device_bench.numerics.judge import judge_numerics
+from device_bench.numerics.measure import NUMERICS_NAME, measure_numerics
+from device_bench.numerics.questions import Questions, exported_questions, random_questions
+from device_bench.numerics.refusal import refuse_wrong_numbers
 from device_bench.operators import OPERATORS_NAME, measure_operators, refuse_without_operators
 from device_bench.plan import Arm, Slot, SweepPlan
 from device_bench.program_sizes import refuse_arms_without_program
@@ -30,13 +35,13 @@ from device_bench.samples import (
     samples_folder,
     samples_table,
 )
-from device_bench.slopes import SLOPES_NAME, measure_slopes
 from device_bench.time_left import TimeLeft, time_left
 from exporters.durable_files import replaced_atomically
 from exporters.lora.request import layers_text
 from exporters.lora.support import Support
 
 _FLOAT16_BYTES = 2
+_ANY_EPSILON = 1e-2  # of what has none or could not be calibrated; it does not change the cost
 
 
 class BundleSweep:
@@ -84,6 +89,7 @@ class BundleSweep:
         self._timeout_s = timeout_s
         self._modelled = modelled
         self._sweep: Sweep | None = None
+        self._evidence: NumericEvidence | None = None
 
     @property
     def sweep(self) -> Sweep:
@@ -112,32 +118,49 @@ class BundleSweep:
         drop_torn_line(self.folder / SAMPLES_NAME)
         self.measurements = read_measurements(self.folder / SAMPLES_NAME)
 
-    def measure_slopes(self, on_begin: Callable[[], None]) -> None:
-        """Measures slopes where the bundle has exact ones to compare with and none are measured.
+    def pass_gate(self, report: Callable[[str], None], *, time_anyway: bool = False) -> None:
+        """Makes sure that the backend computes what was exported, before anything is timed.
 
-        `on_begin` is called where there is something to measure.
+        Reads numerics.json where an earlier process has written it. `report` is called before each
+        job with what it is for.
+
+        Args:
+            time_anyway: go on with a backend that does not; its profile is invalid.
 
         Raises:
-            DeviceError: the job failed.
+            NumericGateError: it does not.
+            DeviceError: a job failed.
         """
+        path = self.folder / NUMERICS_NAME
+        if path.exists():
+            evidence = NumericEvidence.read(path)
+        else:
+            first = self.plan.arms[0]
+            evidence, records = measure_numerics(
+                self.installed,
+                self._questions(),
+                list(dict.fromkeys(arm.estimator for arm in self.plan.arms)),
+                threads=first.threads,
+                cpu_mask=first.cpu_mask,
+                timeout_s=self._timeout_s,
+                run_name=self.sweep.run_name,
+                report=report,
+            )
+            evidence.write(path)
+            self._keep_hello(records)
+        self._evidence = evidence
+        if not time_anyway:
+            refuse_wrong_numbers(judge_numerics(evidence), self.installed.target.name, path)
+
+    def _questions(self) -> Questions:
         parity = self.installed.bundle.manifest.parity
-        reference = parity.reference if parity is not None else None
-        if parity is None or reference is None or (self.folder / SLOPES_NAME).exists():
-            return
-        on_begin()
-        first = self.plan.arms[0]
-        records = measure_slopes(
-            self.installed,
-            parity,
-            reference,
-            list(dict.fromkeys(arm.estimator for arm in self.plan.arms)),
-            self.folder,
-            threads=first.threads,
-            cpu_mask=first.cpu_mask,
-            timeout_s=self._timeout_s,
-            name=f"{self.sweep.run_name}-slopes",
+        smallest = min(self.plan.arms, key=lambda arm: arm.batch * arm.tokens)
+        return exported_questions(parity, self.folder) or random_questions(
+            self.folder / EXAMPLES_NAME,
+            self._examples.lines_of(smallest),
+            smallest.batch * smallest.tokens,
+            self.plan.seed,
         )
-        self._keep_hello(records)
 
     def measure(self, slot: Slot) -> Measurement:
         """Runs the job and appends what it measured to the samples.
@@ -200,10 +223,12 @@ class BundleSweep:
         return self.sweep
 
     def _timing(self, arm: Arm) -> TimeTask:
+        evidence = self._evidence
+        calibrated = None if evidence is None else evidence.epsilon_of(arm.estimator)
         return TimeTask(
             batch=self._examples.lines_of(arm),
             estimator=arm.estimator,
-            epsilon=self.plan.epsilon,
+            epsilon=calibrated or _ANY_EPSILON,
             directions_per_pass=arm.directions_per_pass,
             warmup=self.plan.warmup,
             repetitions=self.plan.repetitions,

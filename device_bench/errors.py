@@ -13,6 +13,10 @@ class SweepMismatchError(FwdllmError):
     """The SAMPLES folder holds a sweep with other settings, so it cannot be resumed."""
 
 
+class NumericGateError(FwdllmError):
+    """A backend computes another loss than was exported, or slopes that are noise."""
+
+
 class SamplesError(FwdllmError):
     """The samples of a SAMPLES folder are damaged, or there are none to fit a profile from."""
 

@@ -13,13 +13,15 @@ from device_bench.energy_model import fit_energy_model
 from device_bench.errors import SamplesError
 from device_bench.memory_model import fit_memory_model
 from device_bench.models import CostModel, MemoryModel
+from device_bench.numerics.contract import NumericEvidence
+from device_bench.numerics.judge import judge_numerics, slope_errors
+from device_bench.numerics.measure import NUMERICS_NAME
 from device_bench.outstanding import least_left
 from device_bench.placement import compare_placements, on_placement
 from device_bench.plan import Arm, cores_in
 from device_bench.profile import ArmSummary, BackendProfile, Comparison, Interval, Profile
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
-from device_bench.slopes import SLOPES_NAME, SlopeComparison
 from device_bench.statistics import summarise
 from device_bench.stop_rule import StopRule, job_median
 from device_bench.verdict import LIFETIME, Evidence, judge
@@ -38,7 +40,7 @@ def fit_profile(samples_folder: Path, *, now: datetime, beside: Sequence[Path] =
         beside: samples of other bundles on the same device, to be shown side by side.
 
     Raises:
-        ContractError: the folder's sweep.json is missing, or it or slopes.json is malformed.
+        ContractError: the folder's sweep.json is missing, or it or numerics.json is malformed.
         SamplesError: a line of the samples is damaged, there are none, or those beside are of
             another device.
     """
@@ -75,8 +77,8 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
     for measurement in measurements:
         by_backend[measurement.backend].append(measurement)
     measured_at = max(measurement.measured_at for measurement in measurements)
-    slopes_path = samples_folder / SLOPES_NAME
-    slopes = SlopeComparison.read(slopes_path) if slopes_path.exists() else None
+    numerics_path = samples_folder / NUMERICS_NAME
+    numerics = NumericEvidence.read(numerics_path) if numerics_path.exists() else None
     return Profile(
         target=sweep.target,
         device=sweep.device,
@@ -85,7 +87,7 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
                 sweep,
                 name,
                 by_backend[name],
-                slopes,
+                numerics if numerics is not None and numerics.is_of(name) else None,
                 arm_energies(samples_folder, by_backend[name]),
                 now,
             )
@@ -102,7 +104,7 @@ def _backend_profile(
     sweep: Sweep,
     backend: str,
     measurements: Sequence[Measurement],
-    slopes: SlopeComparison | None,
+    evidence: NumericEvidence | None,
     energies: Mapping[Arm, ArmEnergy],
     now: datetime,
 ) -> BackendProfile:
@@ -117,6 +119,7 @@ def _backend_profile(
     tangent_cost, tangent_memory = _models(sweep.shape, summaries, tangents=True)
     costs = [model for model in (cost, tangent_cost) if model is not None]
     errors = [model.median_relative_error for model in costs]
+    numerics = judge_numerics(evidence) if evidence is not None else None
     verdict, reasons = judge(
         Evidence(
             arms=summaries,
@@ -128,6 +131,7 @@ def _backend_profile(
             cores=cores_in(chosen.cpu_mask) or sweep.device.cpu_count,
             cpu_masks=[(arm.cpu_mask, job.cpu_mask) for arm in arms for job in by_arm[arm]],
             imprecise_arms=sum(_imprecise(sweep, by_arm[arm]) for arm in arms),
+            numerics=numerics,
         )
     )
     return BackendProfile(
@@ -139,7 +143,8 @@ def _backend_profile(
         verdict=verdict,
         reasons=reasons,
         tangent_cost=tangent_cost,
-        slope_errors=slopes.errors() if slopes is not None and slopes.backend == backend else (),
+        slope_errors=slope_errors(evidence) if evidence is not None else (),
+        numerics=numerics,
         shape=sweep.shape,
         memory=memory,
         tangent_memory=tangent_memory,

@@ -155,7 +155,6 @@ class SweepPlan(Part):
     most_blocks: PositiveInt
     # Relative half-width of the 95 % interval; None: no arm is done before `most_blocks`.
     precision: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None
-    epsilon: Annotated[PositiveFloat, Field(allow_inf_nan=False)]
     seed: Seed
     loss_positions: LossPositions
 

@@ -19,6 +19,7 @@ from pydantic import (
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import Estimator
 from device_bench.models import CostModel, MemoryModel
+from device_bench.numerics.contract import Numerics
 from device_bench.profile_version_2 import since_version_2
 from device_bench.setting import Setting
 from device_bench.work import ModelShape
@@ -138,6 +139,7 @@ class BackendProfile(Part):
     memory: MemoryModel | None = None
     tangent_memory: MemoryModel | None = None
     energy: EnergyModel | None = None  # None: the energy of no arm was measured
+    numerics: Numerics | None = None  # None: measured before there was a numeric gate
     placements: tuple[Placement, ...] = ()  # all that were measured, the fastest first
 
     def cost_of(self, estimator: Estimator) -> CostModel | None:
@@ -169,6 +171,11 @@ class BackendProfile(Part):
     def slope_error(self, estimator: Estimator) -> SlopeError | None:
         """How exact the estimator's slopes are; None: not measured."""
         return next((error for error in self.slope_errors if error.estimator == estimator), None)
+
+    def is_noise(self, estimator: Estimator) -> bool:
+        """Whether the estimator's slopes were measured and are of no use for training."""
+        found = self.numerics.of(estimator) if self.numerics is not None else None
+        return found is not None and not found.usable
 
 
 class Comparison(Part):

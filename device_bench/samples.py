@@ -6,8 +6,8 @@ A SAMPLES folder holds
 * `examples.jsonl`: the token sequences;
 * `samples.jsonl`: one `Measurement` a line, appended as soon as its job ends;
 * `samples.parquet`: the same as a table with a row per sample (`samples_table`);
-* `slopes.json` and `slope-examples.jsonl`: slopes beside exact ones (`slopes.py`), where the
-  bundle has exact ones;
+* `numerics.json`: what the numeric gate saw (`numerics/contract.py`), and
+  `numerics-examples.jsonl`, the tokens it saw it on, where the bundle knows the answers;
 * `operators.parquet`: how long each operator took (`operators.py`), where that was asked for;
 * `telemetry.jsonl`, `telemetry.parquet`: what the device's sensors said meanwhile, on the clock of
   `start_ns` (`android_harness/telemetry/records.py`), where that was recorded.

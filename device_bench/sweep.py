@@ -23,18 +23,23 @@ OnProgress = Callable[[str, int, TimeLeft], None]
 def run_sweeps(
     sweeps: Sequence[BundleSweep],
     *,
+    time_anyway: bool = False,
     on_progress: OnProgress | None = None,
     conditions: AbstractContextManager[object] | None = None,
 ) -> list[Sweep]:
     """Measures what is missing of all these sweeps of one device, their jobs interleaved.
 
+    Each begins with its numeric gate (`numerics/`): nothing is timed unless all of them pass.
+
     Args:
+        time_anyway: time also what computes something else than was exported, or noise.
         on_progress: called before each job, and at the end.
         conditions: entered once nothing speaks against the sweeps and their folders are there,
             left when they end, however they do: what holds on the device meanwhile.
 
     Raises:
         SweepMismatchError: a folder holds the samples of another sweep.
+        NumericGateError: a backend's loss is wrong, or all its slopes are noise.
         DeviceError: a job failed; all finished jobs are kept.
     """
     for sweep in sweeps:
@@ -47,7 +52,7 @@ def run_sweeps(
 
     with conditions or nullcontext():
         for sweep in sweeps:
-            sweep.measure_slopes(lambda: report("slopes beside exact ones"))
+            sweep.pass_gate(report, time_anyway=time_anyway)
         for sweep, slot in interleaved(sweeps):
             report(sweep.plan.arms[slot.arm].label)
             sweep.measure(slot)
@@ -68,19 +73,18 @@ def run_sweep(
     blocks: int = 3,
     most_blocks: int | None = None,
     precision: float | None = None,
-    epsilon: float = 1e-3,
     seed: int = 0,
     loss_positions: LossPositions = "last",
     profile_operators: bool = False,
     timeout_s: float | None = None,
+    time_anyway: bool = False,
     on_progress: OnProgress | None = None,
     conditions: AbstractContextManager[object] | None = None,
 ) -> Sweep:
     """Times every arm in random order, and writes the SAMPLES folder.
 
     Called again on the same folder it measures only what is missing, and takes up the job that a
-    killed process left on the device. Where the bundle has exact slopes to compare with, the first
-    job measures them by each estimator of the sweep (`slopes.py`).
+    killed process left on the device.
 
     Args:
         warmup: untimed repetitions at the start of each job.
@@ -89,15 +93,15 @@ def run_sweep(
         blocks: jobs of each arm, at least.
         most_blocks: jobs of an arm at most; None: as many as `blocks`.
         precision: when an arm needs no further jobs (`stop_rule.py`); None: after `most_blocks`.
-        epsilon: step of the probes; it does not change their cost.
         seed: of the order and of the token sequences.
         profile_operators: also time operators one by one, into operators.parquet.
         timeout_s: limit for each job.
-        on_progress, conditions: as of `run_sweeps`.
+        time_anyway, on_progress, conditions: as of `run_sweeps`.
 
     Raises:
         SweepSettingsError: a setting is out of range or does not fit the model and its LoRA.
         SweepMismatchError: the folder holds the samples of another sweep.
+        NumericGateError: the backend's loss is wrong, or all its slopes are noise.
         DeviceError: a job failed; all finished jobs are kept.
     """
     plan = sweep_plan(
@@ -108,12 +112,13 @@ def run_sweep(
         blocks=blocks,
         most_blocks=blocks if most_blocks is None else most_blocks,
         precision=precision,
-        epsilon=epsilon,
         seed=seed,
         loss_positions=loss_positions,
     )
     sweep = BundleSweep(
         installed, plan, out_folder, profile_operators=profile_operators, timeout_s=timeout_s
     )
-    (done,) = run_sweeps([sweep], on_progress=on_progress, conditions=conditions)
+    (done,) = run_sweeps(
+        [sweep], time_anyway=time_anyway, on_progress=on_progress, conditions=conditions
+    )
     return done

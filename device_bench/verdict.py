@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from device_bench.numerics.contract import Numerics
 from device_bench.profile import ArmSummary, Verdict
 from device_bench.statistics import MINIMUM_FOR_INTERVAL
 
@@ -25,6 +26,7 @@ class Evidence:
     cores: int | None  # that the threads may use; None when unknown
     cpu_masks: Sequence[tuple[str | None, str | None]]  # asked for and read back, one per job
     imprecise_arms: int  # that were measured as often as they may be, in vain
+    numerics: Numerics | None = None  # None: measured before there was a numeric gate
 
     @property
     def widest_spread(self) -> float:
@@ -71,7 +73,29 @@ _NEARER_ARMS = (
     "measure arms nearer to each other and to what you will run, or longer ones with --minimum-ms"
 )
 
+_OR_TIME_ANYWAY = "--time-anyway times it all the same, and its profile stays invalid"
+
+LOSS_NOT_AS_EXPORTED = Rule(
+    "loss-not-as-exported",
+    "invalid",
+    "the backend computes another loss than the export's engine did of the same tokens, or none",
+    "measure on another backend or on the CPU, renew the device's drivers, or export the bundle "
+    f"again; {_OR_TIME_ANYWAY}",
+    lambda e: e.numerics is not None and not e.numerics.loss_as_exported,
+)
+SLOPES_ARE_NOISE = Rule(
+    "slopes-are-noise",
+    "invalid",
+    "of all estimators that were measured, the slopes are off by as much as they are long: a slope "
+    "is worth less than half an exact one",
+    "measure tangents (--estimator all), or export the bundle with a finer --quant; "
+    f"{_OR_TIME_ANYWAY}",
+    lambda e: e.numerics is not None and e.numerics.slopes_are_noise,
+)
+
 RULES = (
+    LOSS_NOT_AS_EXPORTED,
+    SLOPES_ARE_NOISE,
     Rule(
         "incomplete-sweep",
         "suspect",

@@ -10,9 +10,9 @@ from android_harness.records import RECORD_ADAPTER
 from android_harness.state.held_settings import HeldSettings
 from android_harness.telemetry.records import TELEMETRY_ADAPTER
 from device_bench.bench_plan import BenchPlan
+from device_bench.numerics.contract import NumericEvidence
 from device_bench.profile import Profile
 from device_bench.provenance import Sweep
-from device_bench.slopes import SlopeComparison
 from exporters.manifest import Manifest
 from toolkit.allocation.contract import Allocation
 from toolkit.plan.contract import Plan
@@ -27,7 +27,7 @@ SCHEMAS = {
     "telemetry": TELEMETRY_ADAPTER.json_schema,
     "bench-plan": BenchPlan.model_json_schema,
     "sweep": Sweep.model_json_schema,
-    "slopes": SlopeComparison.model_json_schema,
+    "numerics": NumericEvidence.model_json_schema,
     "profile": Profile.model_json_schema,
     "allocation": Allocation.model_json_schema,
     "convergence": ConvergenceTable.model_json_schema,

@@ -14,13 +14,12 @@ import numpy as np
 
 from android_harness.errors import IncompleteRunError
 from android_harness.facts.device_facts import DeviceFacts
-from android_harness.job import Job, PrefixPolicy, ProbeTask, Task, TimeTask
+from android_harness.job import Job, PrefixPolicy, Task, TimeTask
 from android_harness.records import (
     EndRecord,
     HelloRecord,
     LoadRecord,
     MemoryRecord,
-    ProbeRecord,
     Record,
     RunnerDevice,
     SampleRecord,
@@ -30,6 +29,7 @@ from device_bench.models import CostModel
 from device_bench.setting import Setting
 from exporters.lora.layout import LoraLayout
 from exporters.manifest import Architecture, Parity, SlopeReference, TensorTypes
+from tests.device_bench.fake_numbers import FakeNumbers
 
 COST = CostModel(
     fixed_s=0.02,
@@ -98,6 +98,7 @@ SHAPE = model_shape(MANIFEST, "last")  # type: ignore[arg-type]
 REFERENCE = SlopeReference(
     sequences=((1, 2, 3, 4), (5, 6, 7, 8)), directions=(11, 12, 13), slopes=(1.0, -2.0, 0.5)
 )
+EXACT = dict(zip(REFERENCE.directions, REFERENCE.slopes, strict=True))
 PARITY = Parity(
     engine="none",
     sequences=2,
@@ -125,9 +126,12 @@ class FakeInstalledRunner:
 
     Args:
         noise: relative standard deviation of a timing.
-        drop_out_at: the index of the job at which the device disappears.
+        drop_out_at: the index of the timed job at which the device disappears.
         seen_mask: what the kernel reads back in place of the mask that was asked for.
         parity: of the bundle's manifest.
+        numbers: what it computes for the numeric gate; by default what the parity says, with slopes
+            that are off by `RELATIVE_ERRORS`.
+        drop_out_in_gate_at: the same of the gate's jobs.
     """
 
     def __init__(
@@ -139,6 +143,8 @@ class FakeInstalledRunner:
         cpu_count: int = 8,
         runner_sha256: str = "b" * 64,
         parity: Parity | None = None,
+        numbers: FakeNumbers | None = None,
+        drop_out_in_gate_at: int | None = None,
     ) -> None:
         self.target = SimpleNamespace(name="adb:FAKE")
         self.engine = "ggml"
@@ -163,7 +169,10 @@ class FakeInstalledRunner:
         manifest = SimpleNamespace(**vars(MANIFEST), parity=parity)
         self.bundle = SimpleNamespace(sha256="a" * 64, manifest=manifest)
         self.runner_sha256 = runner_sha256
-        self.jobs: list[Job] = []
+        self.jobs: list[Job] = []  # those that timed
+        self.gate_jobs: list[Job] = []
+        self.numbers = numbers or FakeNumbers(exact=EXACT, relative_errors=RELATIVE_ERRORS)
+        self._drop_out_in_gate_at = drop_out_in_gate_at
         self.names: list[str | None] = []
         self._noise = noise
         self._drop_out_at = drop_out_at
@@ -181,9 +190,14 @@ class FakeInstalledRunner:
         timeout_s: float | None = None,
         name: str | None = None,
     ) -> list[Record]:
-        self.names.append(name)
-        if len(self.jobs) == self._drop_out_at:
+        times = any(isinstance(task, TimeTask) for task in tasks)
+        jobs = self.jobs if times else self.gate_jobs
+        if len(self.jobs) == self._drop_out_at and times:
+            self.names.append(name)
             raise IncompleteRunError("the device went away", device=self.target.name)
+        if len(self.gate_jobs) == self._drop_out_in_gate_at and not times:
+            raise IncompleteRunError("the device went away", device=self.target.name)
+        self.numbers.begin_process()
         job = Job(
             model="base.gguf",
             adapter="adapter.gguf",
@@ -193,7 +207,9 @@ class FakeInstalledRunner:
             prefix=prefix,
             tasks=tuple(tasks),
         )
-        self.jobs.append(job)
+        jobs.append(job)
+        if times:
+            self.names.append(name)
         load = LoadRecord(
             event="load",
             backend="ggml-cpu",
@@ -210,8 +226,7 @@ class FakeInstalledRunner:
             if isinstance(task, TimeTask):
                 done += self._timed(number, task, examples, threads)
             else:
-                assert isinstance(task, ProbeTask)
-                done += _probed(number, task)
+                done += self.numbers.answer(number, task)
         end = EndRecord(event="end", status="ok", tasks_done=len(job.tasks))
         return [_HELLO, load, *done, end]
 
@@ -251,23 +266,6 @@ class FakeInstalledRunner:
             rss_file_bytes=BASE_MEMORY_BYTES // 2,
         )
         return [*samples, memory]
-
-
-def _probed(number: int, task: ProbeTask) -> list[Record]:
-    """Slopes that are all off by the estimator's share of the exact one."""
-    exact = dict(zip(REFERENCE.directions, REFERENCE.slopes, strict=True))
-    return [
-        ProbeRecord(
-            event="probe",
-            task=number,
-            direction=direction,
-            slope=exact[direction] * (1 + RELATIVE_ERRORS[task.estimator]),
-            loss_plus=6.0,
-            loss_minus=6.0,
-        )
-        for direction in task.directions
-        if isinstance(direction, int)
-    ]
 
 
 _HELLO = HelloRecord(

@@ -44,7 +44,6 @@ def write_samples(
                 blocks=1,
                 most_blocks=1,
                 precision=None,
-                epsilon=1e-3,
                 seed=0,
                 loss_positions="last",
             ),

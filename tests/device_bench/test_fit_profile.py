@@ -10,6 +10,7 @@ import pytest
 from android_harness.errors import IncompleteRunError
 from device_bench.errors import SamplesError
 from device_bench.fit_profile import fit_profile
+from device_bench.numerics.contract import NumericEvidence
 from device_bench.profile import BackendProfile, Profile
 from device_bench.setting import Setting
 from device_bench.sweep import arms_of, run_sweep
@@ -116,7 +117,9 @@ def test_slope_errors_are_those_of_the_device(tmp_path: Path) -> None:
         pytest.approx(RELATIVE_ERRORS)
     )
     steps = {error.estimator: error.epsilon for error in backend.slope_errors}
-    assert steps == {"central": 0.02, "forward": 0.02, "tangent": None}
+    evidence = NumericEvidence.read(tmp_path / "samples" / "numerics.json")
+    assert steps == {estimator: evidence.epsilon_of(estimator) for estimator in steps}
+    assert steps["tangent"] is None and steps["central"] is not None
     assert {error.directions for error in backend.slope_errors} == {3}
     # An error of a half: five of these slopes are worth four exact ones.
     forward = backend.slope_error("forward")
@@ -127,11 +130,11 @@ def test_a_bundle_without_exact_slopes_gives_no_slope_errors(tmp_path: Path) -> 
     assert only_backend(profile_of(tmp_path, FakeInstalledRunner())).slope_errors == ()
 
 
-def test_damaged_slopes_are_refused(tmp_path: Path) -> None:
+def test_damaged_evidence_of_the_gate_is_refused(tmp_path: Path) -> None:
     profile_of(tmp_path, FakeInstalledRunner(parity=PARITY))
-    (tmp_path / "slopes.json").write_text("{}")
+    (tmp_path / "numerics.json").write_text("{}")
 
-    with pytest.raises(ContractError, match="slope comparison"):
+    with pytest.raises(ContractError, match="numeric evidence"):
         fit_profile(tmp_path, now=datetime.now(UTC))
 
 

@@ -19,7 +19,6 @@ def plan(**changes: object) -> SweepPlan:
         "blocks": 3,
         "most_blocks": 3,
         "precision": None,
-        "epsilon": 1e-3,
         "seed": 0,
         "loss_positions": "last",
     }
@@ -62,8 +61,6 @@ def test_an_impossible_arm_is_refused_by_name(arguments: tuple, named: str) -> N
     [
         ("repetitions", 0),
         ("blocks", 0),
-        ("epsilon", 0.0),
-        ("epsilon", float("nan")),
         ("most_blocks", 0),
         ("precision", 0.0),
         ("seed", -1),

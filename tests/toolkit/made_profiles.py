@@ -9,6 +9,7 @@ from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
 from device_bench.energy_model import fit_energy_model
 from device_bench.memory_model import fit_memory_model
 from device_bench.models import CostModel, MemoryModel
+from device_bench.numerics.contract import EstimatorNumerics, Numerics
 from device_bench.profile import ArmSummary, BackendProfile, Interval, Profile, SlopeError
 from device_bench.profile_version_2 import COUNTING
 
@@ -88,6 +89,34 @@ def slope_errors(**errors: float) -> tuple[SlopeError, ...]:
     )
 
 
+def numerics(**steps: float | None) -> Numerics:
+    """Estimators by their names with their calibrated steps; a step below 0: its slopes are noise."""
+    return Numerics(
+        failure=None,
+        loss=6.0,
+        loss_difference=0.0,
+        loss_tolerance=0.06,
+        loss_as_exported=True,
+        loss_repeatability=0.0,
+        estimators=tuple(
+            EstimatorNumerics.model_validate(
+                {
+                    "estimator": estimator,
+                    "epsilon": None if step is None else abs(step),
+                    "directions": 8,
+                    "signal": 1.0,
+                    "noise": 2.0 if step is not None and step < 0 else 0.5,
+                    "noise_from": "exact slopes",
+                    "repeat_noise": 0.0,
+                    "signal_to_noise": 0.5 if step is not None and step < 0 else 2.0,
+                    "usable": step is None or step > 0,
+                }
+            )
+            for estimator, step in steps.items()
+        ),
+    )
+
+
 def facts(memory: int | None) -> DeviceFacts:
     return parse_device_facts("").model_copy(update={"memory_total_bytes": memory})
 
@@ -110,6 +139,7 @@ def profile(
     differences: bool = True,
     tangents: CostModel | None = None,
     errors: tuple[SlopeError, ...] = (),
+    numerics: Numerics | None = None,
 ) -> Profile:
     """`seconds` are those of a central probe of 4 × 32 tokens, half of them of the tokens.
 
@@ -131,6 +161,7 @@ def profile(
         memory=_memory([each for each in arms if each.estimator != "tangent"]),
         tangent_memory=_memory([each for each in arms if each.estimator == "tangent"]),
         energy=fit_energy_model(arms),
+        numerics=numerics,
     )
     return Profile(
         target=target,

@@ -14,6 +14,7 @@ from statistics import median
 from android_harness.job import Estimator
 from device_bench.profile import Profile
 from toolkit.allocation.contract import Allocation
+from toolkit.allocation.working import working_backends
 from toolkit.errors import AllocationError
 
 # Where nothing else decides, an earlier one is taken.
@@ -29,7 +30,7 @@ def choose_estimator(
 ) -> Allocation:
     """The allocation by the best estimator; its first notes say why.
 
-    Every estimator is allocated; those that no device can run are out. Of the others that with
+    Every estimator is allocated; those that no device can run, or only as noise, are out. Of the others that with
     the smallest makespan · (1 + e²) is taken, where e² is the median over the devices that work in
     its allocation; that of a difference counts `DIFFERENCE_MARGIN` times. A device whose profile
     does not tell the error counts as exact under `tangent`, whose own error is rounding. Under
@@ -103,18 +104,10 @@ class _Rated:
 
 
 def _rate(profiles: Sequence[Profile], allocation: Allocation) -> _Rated:
-    # Of two profiles of a target the newer one was allocated: it comes last, and stays.
-    by_target = {
-        profile.target: profile
-        for profile in sorted(profiles, key=lambda profile: profile.measured_at)
-        if profile.bundle_sha256 == allocation.bundle_sha256
-    }
     working = [device for device in allocation.devices if device.probes]
     errors = [
         backend.slope_error(allocation.estimator)
-        for device in working
-        for backend in by_target[device.target].backends
-        if backend.backend == device.backend
+        for backend in working_backends(profiles, allocation)
     ]
     worths = [error.slopes_per_exact_one for error in errors if error is not None]
     untold = len(working) - len(worths)

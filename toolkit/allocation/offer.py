@@ -49,6 +49,7 @@ def offers(
     """The settings that the device's usable backends can run within the memory limit.
 
     A setting that was not measured is priced by the backend's models, a range of layers too.
+    Estimators whose slopes are noise on a backend are not offered, however fast they are.
 
     Args:
         memory_limit_bytes: None: half of the device's own memory, where that is known.
@@ -60,7 +61,16 @@ def offers(
     if not usable:
         reasons = [reason for backend in profile.backends for reason in backend.reasons]
         raise NoOfferError(f"invalid profile: {'; '.join(reasons) or 'no backend was measured'}")
-    possible = [offer for backend in usable for offer in _Costs(backend).offers_for(settings)]
+    useful = {
+        backend.backend: [each for each in settings if not backend.is_noise(each.estimator)]
+        for backend in usable
+    }
+    if not any(useful.values()):
+        estimators = dict.fromkeys(each.estimator for each in settings)
+        raise NoOfferError(f"its slopes by {' and '.join(estimators)} are noise")
+    possible = [
+        offer for backend in usable for offer in _Costs(backend).offers_for(useful[backend.backend])
+    ]
     if not possible:
         raise NoOfferError("its profile does not tell what this kind of probe costs")
     limit = memory_limit(profile, memory_limit_bytes)

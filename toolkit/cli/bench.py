@@ -129,6 +129,10 @@ def bench(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be measured, and measure nothing.")
     ] = False,
+    time_anyway: Annotated[
+        bool,
+        typer.Option("--time-anyway", help="Time a backend too that computes wrong numbers."),
+    ] = False,
     settings: SettingsOption = "measuring",
     telemetry: Annotated[
         bool, typer.Option(help="Record temperatures, clocks, memory and battery meanwhile.")
@@ -213,6 +217,7 @@ def bench(
         )
         run_sweeps(
             sweeps,
+            time_anyway=time_anyway,
             on_progress=on_progress(reached, report),
             conditions=bench_conditions(
                 reached,

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from device_bench.estimators import estimator_prices
+from device_bench.numerics.contract import EstimatorNumerics, Numerics
 from device_bench.profile import Profile, SlopeError
 from exporters.lora.request import layers_text
 from toolkit.cli.console import out as console
@@ -36,7 +37,7 @@ def profile(
     if json:
         print_json(fitted.model_dump(mode="json"))
     else:
-        for table in (*tables(fitted), *estimator_tables(fitted)):
+        for table in (*tables(fitted), *numerics_tables(fitted), *estimator_tables(fitted)):
             console.print(table)
 
 
@@ -111,9 +112,60 @@ def estimator_tables(fitted: Profile) -> list[Table]:
     return shown
 
 
+def numerics_tables(fitted: Profile) -> list[Table]:
+    """One table per backend: whether its loss is as exported, and how much of a slope is signal."""
+    shown = []
+    for backend in fitted.shown_backends:
+        numerics = backend.numerics
+        if numerics is None:
+            continue
+        table = Table(
+            "estimator",
+            "ε",
+            "signal",
+            "noise",
+            "known by",
+            "signal/noise",
+            title=f"{fitted.target}, {backend.backend}: {_loss_text(numerics)}",
+            title_justify="left",
+            caption="signal and noise of slopes: root mean squares, nats per unit; measured",
+            caption_justify="left",
+        )
+        for each in numerics.estimators:
+            table.add_row(
+                each.estimator,
+                "" if each.epsilon is None else f"{each.epsilon:.2g}",
+                f"{each.signal:.3g}",
+                f"{each.noise:.2g}",
+                each.noise_from,
+                _ratio_text(each),
+            )
+        shown.append(table)
+    return shown
+
+
+def _ratio_text(each: EstimatorNumerics) -> str:
+    ratio = "no noise seen" if each.signal_to_noise is None else f"{each.signal_to_noise:.3g}"
+    return ratio if each.usable else f"{ratio}: not usable"
+
+
+def _loss_text(numerics: Numerics) -> str:
+    """What is known of the loss, in one line."""
+    if numerics.loss is None:
+        return f"no loss: {numerics.failure}"
+    repeated = f"repeats to {numerics.loss_repeatability or 0:.2g}"
+    if numerics.loss_difference is None:
+        return f"loss {numerics.loss:.5g}, {repeated}"
+    verdict = "as exported" if numerics.loss_as_exported else "NOT as exported"
+    return (
+        f"loss {numerics.loss:.5g}, {verdict} (off by {numerics.loss_difference:.2g} of "
+        f"{numerics.loss_tolerance:.2g} allowed), {repeated}"
+    )
+
+
 def _error_text(error: SlopeError | None) -> str:
     """A slope error with the step it was measured at."""
     if error is None:
         return "not measured"
-    step = "" if error.epsilon is None else f" at ε {error.epsilon:g}"
+    step = "" if error.epsilon is None else f" at ε {error.epsilon:.2g}"
     return f"{error.relative_error:.2g}{step}"

@@ -114,7 +114,10 @@ def train(
             help="auto: the best by the profiles.",
         ),
     ] = None,
-    epsilon: Annotated[float | None, typer.Option(min=1e-6, show_default="0.01")] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(min=1e-6, show_default="as the profiles calibrated it, else 0.01"),
+    ] = None,
     directions: Annotated[
         int | None,
         typer.Option(
@@ -335,7 +338,15 @@ def train(
                 err.print(round_line(record), highlight=False)
 
         request = RunRequest(
-            model, options, config, layers, out, on_round, on_progress, choose_estimator
+            model,
+            options,
+            config,
+            layers,
+            out,
+            on_round,
+            on_progress,
+            choose_estimator=choose_estimator,
+            choose_epsilon="epsilon" not in settings,
         )
         lora = EncoderLora(
             rank=lora_rank,

@@ -14,6 +14,7 @@ from exporters.lora.request import layer_range
 from exporters.manifest import Bundle
 from exporters.tokenizer import load_tokenizer
 from toolkit.allocation.allocate import allocate
+from toolkit.allocation.choose_epsilon import CalibratedEpsilon, calibrated_epsilon
 from toolkit.allocation.choose_estimator import choose_estimator
 from toolkit.allocation.contract import Allocation
 from toolkit.backprop.baseline import BaselineRun, run_baseline
@@ -74,7 +75,8 @@ class DataOptions:
 class RunRequest:
     """A run as asked for; `config` still lacks the loss and the layers, which the model decides.
 
-    With `choose_estimator` the profiles or the allocation decide that of `config` too.
+    With `choose_estimator` the profiles or the allocation decide that of `config` too, with
+    `choose_epsilon` the profiles its step.
     """
 
     model: Path
@@ -85,9 +87,18 @@ class RunRequest:
     on_round: Callable[[RoundRecord], None]
     on_progress: OnProgress
     choose_estimator: bool = False
+    choose_epsilon: bool = False
 
     def by(self, estimator: Estimator) -> RunRequest:
-        return replace(self, config=self.config.model_copy(update={"estimator": estimator}))
+        """With this estimator, where it is not decided yet."""
+        return self._with("estimator", estimator) if self.choose_estimator else self
+
+    def at(self, epsilon: float) -> RunRequest:
+        """With this step, where it is not decided yet."""
+        return self._with("epsilon", epsilon) if self.choose_epsilon else self
+
+    def _with(self, field: str, value: object) -> RunRequest:
+        return replace(self, config=self.config.model_copy(update={field: value}))
 
     def config_for(self, bundle: Bundle, task: Task) -> TrainingConfig:
         return self.limited_to_layers(bundle).model_copy(update={"loss": task.loss})
@@ -245,22 +256,34 @@ def _allocation(
 ) -> tuple[RunRequest, Allocation | None]:
     """The run's division of probes over devices, which is shown; None: equal shares.
 
-    A run that continues keeps its shares and its estimator, also when its profiles have expired
-    since. The request comes back with the estimator that was chosen.
+    A run that continues keeps its shares, its estimator and its step, also when its profiles have
+    expired since. The request comes back with the estimator and the step that were chosen.
     """
     begun = RunFolder(request.out)
     if begun.exists():
-        estimator = begun.description().config.estimator
-        return request.by(estimator) if request.choose_estimator else request, None
+        config = begun.description().config
+        return request.by(config.estimator).at(config.epsilon), None
     if path is None and not profiles:
         return request, None
     if path is not None:
-        allocated = Allocation.read(path)
+        allocated, step = Allocation.read(path), None
     else:
-        allocated = _allocated(read_profiles(profiles), request)
+        read = read_profiles(profiles)
+        allocated = _allocated(read, request)
+        step = calibrated_epsilon(read, allocated)
     if not quiet:
         err.print(allocation_table(allocated))
-    return request.by(allocated.estimator) if request.choose_estimator else request, allocated
+    request = request.by(allocated.estimator)
+    if step is None or not request.choose_epsilon:
+        return request, allocated
+    if not quiet:
+        err.print(_step_line(step, allocated.estimator), highlight=False)
+    return request.at(step.epsilon), allocated
+
+
+def _step_line(step: CalibratedEpsilon, estimator: Estimator) -> str:
+    of = f"the median of {step.devices} devices, {step.lowest:.2g} to {step.highest:.2g}"
+    return f"epsilon {step.epsilon:.2g}, as calibrated for {estimator} ({of})"
 
 
 def _allocated(profiles: Sequence[Profile], request: RunRequest) -> Allocation:
