@@ -41,7 +41,10 @@ Value = TypeVar("Value")
 Listed = Annotated[tuple[Value, ...], Field(min_length=1)]
 # YAML reads 0xf0 as a number.
 CoresEntry = Annotated[
-    str, BeforeValidator(lambda entry: hex(entry) if type(entry) is int else entry)
+    str,
+    BeforeValidator(
+        lambda entry: hex(entry) if type(entry) is int else entry, json_schema_input_type=str | int
+    ),
 ]
 
 
