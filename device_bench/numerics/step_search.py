@@ -37,7 +37,6 @@ from device_bench.numerics.contract import StepLosses
 FINEST = 1e-5
 STEPS = 14  # each twice the one before; the coarsest is 0.08
 _VISIBLE = 4.0
-_FLOAT32_RESOLUTION = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class StepSearch:
             return
         seen = self._seen(losses, step, base)
         if self._rounding is None:
-            self._rounding = max(seen * epsilon_at(step), _FLOAT32_RESOLUTION * abs(base))
+            self._rounding = seen * epsilon_at(step)
         elif seen > _VISIBLE * self._rounding / epsilon_at(step):
             self._visible = step
         else:
