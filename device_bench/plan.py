@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from android_harness.job import Estimator
+from android_harness.job import Estimator, Warmup
 from device_bench.errors import SweepSettingsError
 from exporters.contract import Part
 from exporters.lora.combination import Seed
@@ -102,17 +102,17 @@ class Slot(Part):
 class SweepPlan(Part):
     """The settings of a sweep; two sweeps with equal plans measure the same thing.
 
-    Every arm is measured once in each of `blocks` blocks, with `warmup` repetitions that do not
-    count and `repetitions` that do. A repetition is as many whole probes as fill `minimum_ms`, so
-    that arms which are shorter than the interruptions of a busy device average over them.
-    `loss_positions` says whether examples have a loss at their
-    last position, as a classification fine-tune has, or at all of them.
+    Every arm is measured once in each of `blocks` blocks, by a process that warms up as `warmup`
+    says before `repetitions` that count. Such a repetition is as many whole probes as fill
+    `minimum_ms`, so that arms which are shorter than the interruptions of a busy device average
+    over them. `loss_positions` says whether examples have a loss at their last position, as a
+    classification fine-tune has, or at all of them.
     """
 
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
     threads: PositiveInt
     cpu_mask: Annotated[str | None, Field(pattern=r"^0x[0-9a-fA-F]{1,128}$")]
-    warmup: NonNegativeInt
+    warmup: Warmup
     repetitions: PositiveInt
     minimum_ms: NonNegativeInt
     blocks: PositiveInt

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-from android_harness.job import PrefixPolicy, TimeTask
+from android_harness.job import STANDARD_WARMUP, PrefixPolicy, TimeTask, Warmup
 from android_harness.records import HelloRecord, Record
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.errors import SweepMismatchError, SweepSettingsError
@@ -45,7 +45,7 @@ def run_sweep(
     *,
     threads: int,
     cpu_mask: str | None = None,
-    warmup: int = 2,
+    warmup: Warmup = STANDARD_WARMUP,
     repetitions: int = 3,
     minimum_ms: int = 100,
     blocks: int = 3,
@@ -68,8 +68,8 @@ def run_sweep(
     estimator of the sweep (`slopes.py`).
 
     Args:
-        warmup: untimed repetitions at the start of each job.
-        repetitions: timed repetitions of each job, so `blocks` times as many per arm.
+        warmup: what each job repeats before its repetitions count.
+        repetitions: those that count of each job, so `blocks` times as many per arm.
         minimum_ms: how long a repetition lasts at least; it then holds several probes.
         epsilon: step of the probes; it does not change their cost.
         seed: of the order and of the token sequences.

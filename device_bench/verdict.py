@@ -25,6 +25,7 @@ class Evidence:
     cpu_count: int | None  # of the device; None when unknown
     cpu_mask_asked: str | None
     cpu_masks_seen: Sequence[str | None]  # read back from the kernel, one per job
+    unsettled_share: float  # of the jobs of an arm, in the worst arm
 
     @property
     def widest_spread(self) -> float:
@@ -87,6 +88,14 @@ RULES = (
         "median has a confidence of 95 %",
         "measure with more --blocks or --repetitions",
         _too_few_repetitions,
+    ),
+    Rule(
+        "warm-up-not-settled",
+        "suspect",
+        "half of an arm's jobs or more began to count before their repetitions took alike, so that "
+        "its median may be that of a start or of a device that slows down",
+        "give --warmup-seconds more time, or let the device cool and rest from other work",
+        lambda e: e.unsettled_share >= 0.5,
     ),
     Rule(
         "spread-above-10-percent",

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from android_harness.errors import IncompleteRunError
+from android_harness.job import Warmup
 from android_harness.runs.supervised_command import is_run_name
 from device_bench.errors import SamplesError, SweepMismatchError, SweepSettingsError
 from device_bench.provenance import Sweep
@@ -63,11 +64,12 @@ def test_the_provenance_names_device_bundle_runner_and_times(tmp_path: Path) -> 
 
 
 def test_the_table_holds_every_sample(tmp_path: Path) -> None:
-    measure(FakeInstalledRunner(), tmp_path, warmup=1)
+    measure(FakeInstalledRunner(), tmp_path, warmup=Warmup(least=7))
 
     table = pd.read_parquet(tmp_path / "samples.parquet")
-    assert len(table) == JOBS * 4
-    assert (table["phase"] == "warmup").sum() == JOBS
+    phases = table.groupby("phase").size()
+    assert dict(phases) == {"first": JOBS, "warmup": 7 * JOBS, "steady": 3 * JOBS}
+    assert table["warmup_settled"].all()
     expected = table["wall_ns"] / table["directions"] / 1e9
     assert (table["seconds_per_probe"] == expected).all()
     # Each arm runs in a process of its own, so its peak is not another arm's.

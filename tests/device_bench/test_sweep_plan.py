@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from android_harness.job import Warmup
 from device_bench.errors import SweepSettingsError
 from device_bench.plan import Arm, SweepPlan, arms_of, sweep_plan
 
@@ -15,7 +16,7 @@ def plan(**changes: object) -> SweepPlan:
         "arms": arms_of([1, 4], [32, 128], [1], ["central"]),
         "threads": 2,
         "cpu_mask": None,
-        "warmup": 1,
+        "warmup": Warmup(),
         "minimum_ms": 0,
         "repetitions": 3,
         "blocks": 3,

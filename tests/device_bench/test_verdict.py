@@ -32,6 +32,7 @@ SOUND = Evidence(
     cpu_count=8,
     cpu_mask_asked="0xf0",
     cpu_masks_seen=["0xf0", "0x00F0"],
+    unsettled_share=0.4,
 )
 
 
@@ -42,6 +43,7 @@ def with_arm(**changes: object) -> Evidence:
 FAULTS = {
     "incomplete-sweep": replace(SOUND, jobs_measured=2),
     "too-few-repetitions": with_arm(repetitions=5),
+    "warm-up-not-settled": replace(SOUND, unsettled_share=0.5),
     "spread-above-10-percent": with_arm(relative_spread=0.11),
     "spread-above-50-percent": with_arm(relative_spread=0.51),
     "cost-terms-undetermined": replace(SOUND, cost_determined=False, cost_error=None),

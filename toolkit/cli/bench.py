@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from android_harness.job import Estimator
+from android_harness.job import Estimator, Warmup
 from android_harness.state.wanted_settings import SettingsChoice
 from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import (
@@ -53,8 +53,14 @@ def bench(
     cpu_mask: Annotated[
         str | None, typer.Option(help="Hexadecimal mask of the cores to run on, e.g. 0xf0.")
     ] = None,
-    warmup: Annotated[int, typer.Option(min=0, help="Untimed repetitions of each job.")] = 2,
-    repetitions: Annotated[int, typer.Option(min=1, help="Timed repetitions of each job.")] = 3,
+    warmup: Annotated[
+        int, typer.Option(min=0, help="The least repetitions of each job before any counts.")
+    ] = 6,
+    warmup_seconds: Annotated[
+        float,
+        typer.Option(min=0, max=3600, help="The most they take if they never settle; 0: none."),
+    ] = 60.0,
+    repetitions: Annotated[int, typer.Option(min=1, help="Counted repetitions of each job.")] = 3,
     minimum_ms: Annotated[
         int, typer.Option(min=0, help="Short arms are repeated to fill this in a repetition.")
     ] = 100,
@@ -114,7 +120,7 @@ def bench(
             folders[spec],
             threads=threads,
             cpu_mask=cpu_mask,
-            warmup=warmup,
+            warmup=Warmup(least=warmup, most_ms=round(1000 * warmup_seconds)),
             repetitions=repetitions,
             minimum_ms=minimum_ms,
             blocks=blocks,

@@ -27,7 +27,7 @@ from tests.exporters.models import random_llama
 from toolkit.cli.app import app
 
 QUICK = ("--batch", "1", "--tokens", "8", "--directions", "1,2", "--blocks", "1")
-QUICK += ("--warmup", "0", "--repetitions", "1", "--minimum-ms", "0")
+QUICK += ("--warmup-seconds", "0", "--repetitions", "1", "--minimum-ms", "0")
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ from toolkit.cli.app import app
 from toolkit.cli.fleet_display import JOBS, FleetDisplay
 
 SWEEP = ("--batch", "1", "--tokens", "4,8", "--directions", "1", "--estimator", "tangent")
-SWEEP += ("--blocks", "5", "--warmup", "0", "--repetitions", "1", "--minimum-ms", "0")
+SWEEP += ("--blocks", "5", "--warmup-seconds", "0", "--repetitions", "1", "--minimum-ms", "0")
 JOBS_OF_SWEEP = 10
 
 

@@ -67,7 +67,7 @@ def _sweep_facts(samples: Samples) -> Iterator[tuple[str, str | Cell]]:
     repetitions = sum(len(measurement.samples) for measurement in measurements)
     yield "arms", str(len(sweep.plan.arms))
     yield "jobs", f"{len(measurements)} of {len(sweep.order)}, interleaved at random"
-    yield "repetitions (measured)", f"{repetitions}, warm-up included"
+    yield "repetitions (measured)", f"{repetitions}, first ones and warm-up included"
     yield "threads", str(sweep.plan.threads)
     yield "cores", sweep.plan.cpu_mask or "any"
 
