@@ -109,6 +109,11 @@ class Warmup(Part):
     most_ms: NonNegativeInt = Field(default=60_000, le=3_600_000)
     tolerance: PositiveFloat = Field(default=0.04, allow_inf_nan=False)
 
+    def least_seconds(self, repetition: float) -> float:
+        """How soon repetitions that take so many seconds can have settled, or time is over."""
+        most = self.most_ms / 1e3
+        return min(max(most / 30, max(self.least, 6) * repetition), most)
+
 
 STANDARD_WARMUP = Warmup()
 NO_WARMUP = Warmup(least=0, most_ms=0)

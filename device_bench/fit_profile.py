@@ -10,12 +10,15 @@ from pathlib import Path
 from device_bench.cost_model import CostFit, fit_cost_model
 from device_bench.energy import ArmEnergy, arm_energies
 from device_bench.errors import SamplesError
-from device_bench.plan import Arm
+from device_bench.outstanding import least_left
+from device_bench.placement import compare_placements, on_placement
+from device_bench.plan import Arm, cores_in
 from device_bench.profile import ArmSummary, BackendProfile, Comparison, Interval, Profile
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
 from device_bench.slopes import SLOPES_NAME, SlopeComparison
 from device_bench.statistics import summarise
+from device_bench.stop_rule import StopRule, job_median
 from device_bench.verdict import LIFETIME, Evidence, judge
 
 
@@ -99,8 +102,10 @@ def _backend_profile(
     energies: Mapping[Arm, ArmEnergy],
     now: datetime,
 ) -> BackendProfile:
+    placements = compare_placements(measurements)
+    chosen = placements[0]
     by_arm: dict[Arm, list[Measurement]] = defaultdict(list)
-    for measurement in measurements:
+    for measurement in on_placement(measurements, chosen):
         by_arm[measurement.arm].append(measurement)
     arms = [arm for arm in sweep.plan.arms if arm in by_arm]
     summaries = tuple(_arm_summary(arm, by_arm[arm], energies[arm]) for arm in arms)
@@ -111,14 +116,14 @@ def _backend_profile(
     verdict, reasons = judge(
         Evidence(
             arms=summaries,
-            jobs_planned=len(sweep.order),
+            jobs_planned=len(measurements) + least_left(sweep.plan, measurements),
             jobs_measured=len(measurements),
             cost_error=max((error for error in errors if error is not None), default=None),
             cost_determined=bool(fits) and all(fit.determined for fit in fits),
             age=now - max(measurement.measured_at for measurement in measurements),
-            cpu_count=sweep.device.cpu_count,
-            cpu_mask_asked=sweep.plan.cpu_mask,
-            cpu_masks_seen=[measurement.cpu_mask for measurement in measurements],
+            cores=cores_in(chosen.cpu_mask) or sweep.device.cpu_count,
+            cpu_masks=[(arm.cpu_mask, job.cpu_mask) for arm in arms for job in by_arm[arm]],
+            imprecise_arms=sum(_imprecise(sweep, by_arm[arm]) for arm in arms),
             unsettled_share=max(_unsettled_share(by_arm[arm]) for arm in arms),
         )
     )
@@ -133,7 +138,12 @@ def _backend_profile(
         tangent_cost=tangent_cost.model if tangent_cost is not None else None,
         load_seconds=_interval([measurement.load_wall_ns / 1e9 for measurement in measurements]),
         slope_errors=slopes.errors() if slopes is not None and slopes.backend == backend else (),
+        placements=placements,
     )
+
+
+def _imprecise(sweep: Sweep, measurements: Sequence[Measurement]) -> bool:
+    return StopRule.of(sweep.plan).missed([job_median(each) for each in measurements])
 
 
 def _cost(

@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from android_harness.errors import IncompleteRunError
 from android_harness.records import (
@@ -54,6 +54,7 @@ COLUMNS = {
     "estimator": "string",
     "layers": "string",  # whose LoRA moved: all | A-B
     "threads": "int64",
+    "cpu_mask": "string",  # read back from the kernel; missing: any
     "block": "int64",
     "position": "int64",  # of the job in the sweep's order, from 0
     "phase": "string",  # first | warmup | steady
@@ -123,6 +124,9 @@ class Measurement(Part):
     pace_before_ns: PositiveInt  # of a fixed piece of work on one core (`PaceRecord`)
     pace_after_ns: PositiveInt
     measured_at: datetime  # this machine's clock when the job ended
+    # From asking for the job to its records, by this machine's clock: with loading the model and
+    # transfers. Shorter where the job had begun already.
+    host_seconds: NonNegativeFloat
     samples: tuple[Sample, ...]
 
     def seconds_of(self, phase: Phase) -> list[float]:
@@ -145,6 +149,7 @@ class Measurement(Part):
         repetitions: int,
         device: str,
         measured_at: datetime,
+        host_seconds: float,
     ) -> Measurement:
         """The measurement in the records of a job with the one time task of `arm`.
 
@@ -183,6 +188,7 @@ class Measurement(Part):
             pace_before_ns=paces["before"].wall_ns,
             pace_after_ns=paces["after"].wall_ns,
             measured_at=measured_at,
+            host_seconds=host_seconds,
             samples=tuple(
                 Sample.model_validate(record.model_dump(exclude={"event", "task"}))
                 for record in timed
@@ -243,6 +249,7 @@ def samples_table(target: str, measurements: Sequence[Measurement]) -> pd.DataFr
             **measurement.arm.model_dump(),
             "layers": layers_text(measurement.arm.layers),
             "threads": measurement.threads,
+            "cpu_mask": measurement.cpu_mask,
             "block": measurement.slot.block,
             "position": measurement.position,
             **sample.model_dump(),

@@ -22,9 +22,9 @@ class Evidence:
     cost_error: float | None  # held-out relative error of the worst model; None: not known
     cost_determined: bool  # of every model; False without any
     age: timedelta  # of the newest sample
-    cpu_count: int | None  # of the device; None when unknown
-    cpu_mask_asked: str | None
-    cpu_masks_seen: Sequence[str | None]  # read back from the kernel, one per job
+    cores: int | None  # that the threads may use; None when unknown
+    cpu_masks: Sequence[tuple[str | None, str | None]]  # asked for and read back, one per job
+    imprecise_arms: int  # that were measured as often as they may be, in vain
     unsettled_share: float  # of the jobs of an arm, in the worst arm
 
     @property
@@ -52,15 +52,14 @@ def _cost_error_above(limit: float) -> Callable[[Evidence], bool]:
 
 
 def _more_threads_than_cores(evidence: Evidence) -> bool:
-    cores = evidence.cpu_count
-    return cores is not None and max(arm.threads for arm in evidence.arms) > cores
+    return evidence.cores is not None and max(arm.threads for arm in evidence.arms) > evidence.cores
 
 
 def _cpu_mask_not_applied(evidence: Evidence) -> bool:
-    if evidence.cpu_mask_asked is None:
-        return False
-    asked = int(evidence.cpu_mask_asked, 16)
-    return any(seen is None or int(seen, 16) != asked for seen in evidence.cpu_masks_seen)
+    return any(
+        asked is not None and (seen is None or int(seen, 16) != int(asked, 16))
+        for asked, seen in evidence.cpu_masks
+    )
 
 
 _CALM_DOWN = (
@@ -96,6 +95,15 @@ RULES = (
         "its median may be that of a start or of a device that slows down",
         "give --warmup-seconds more time, or let the device cool and rest from other work",
         lambda e: e.unsettled_share >= 0.5,
+    ),
+    Rule(
+        "precision-not-reached",
+        "suspect",
+        "an arm was measured as often as it may be, and its median is not known as precisely as "
+        "was asked for (--precision)",
+        "close other programs, let the device cool, and measure into a new folder, with more "
+        "--most-blocks or longer repetitions (--minimum-ms)",
+        lambda e: e.imprecise_arms > 0,
     ),
     Rule(
         "spread-above-10-percent",
@@ -143,14 +151,14 @@ RULES = (
     Rule(
         "more-threads-than-cores",
         "suspect",
-        "threads wait for each other, since there are more of them than cores",
+        "threads wait for each other, since there are more of them than cores they may use",
         "measure with fewer --threads",
         _more_threads_than_cores,
     ),
     Rule(
         "cpu-mask-not-applied",
         "suspect",
-        "the kernel ran the work on other cores than --cpu-mask asked for",
+        "the kernel ran the work on other cores than --cores asked for",
         "choose cores that the shell user may use, as fwdllm devices names them",
         _cpu_mask_not_applied,
     ),

@@ -15,6 +15,7 @@ from device_bench.errors import SamplesError, SweepMismatchError, SweepSettingsE
 from device_bench.provenance import Sweep
 from device_bench.samples import read_measurements
 from device_bench.sweep import arms_of, run_sweep
+from device_bench.time_left import TimeLeft
 from tests.device_bench.fake_timing_runner import (
     ADAPTED_LAYERS,
     BASE_MEMORY_BYTES,
@@ -28,7 +29,7 @@ JOBS = 3 * len(ARMS)
 
 
 def measure(runner: FakeInstalledRunner, folder: Path, **settings: object) -> Sweep:
-    return run_sweep(runner, **{"arms": ARMS, "out_folder": folder, "threads": 2, **settings})
+    return run_sweep(runner, **{"arms": ARMS, "out_folder": folder, **settings})
 
 
 def test_every_arm_is_measured_in_every_block_in_the_recorded_order(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_a_finished_sweep_is_not_measured_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"threads": 1}, "threads"),
+        ({"blocks": 2}, "blocks"),
         ({"arms": ARMS[:3]}, "arms"),
         ({"repetitions": 4}, "repetitions"),
         ({"seed": 1}, "seed"),
@@ -240,16 +241,19 @@ def test_a_run_with_too_few_samples_is_no_measurement(tmp_path: Path) -> None:
 
 
 def test_progress_counts_finished_jobs(tmp_path: Path) -> None:
-    calls: list[tuple[str, int, int]] = []
+    calls: list[tuple[str, int, TimeLeft]] = []
 
     measure(
         FakeInstalledRunner(),
         tmp_path,
-        on_progress=lambda text, done, total: calls.append((text, done, total)),
+        on_progress=lambda *call: calls.append(call),
     )
 
     assert [done for _, done, _ in calls] == list(range(JOBS + 1))
-    assert {total for _, _, total in calls} == {JOBS}
+    assert {done + left.jobs[0] for _, done, left in calls} == {JOBS}
+    # Before anything is measured nothing tells how long it takes.
+    assert calls[0][2].seconds is None and calls[-1][2].seconds == (0, 0)
+    assert all(left.seconds is not None for _, _, left in calls[1:])
     assert "tokens" in calls[0][0]
 
 
