@@ -1,9 +1,9 @@
 """How near the calibrated steps of the numeric gate are to the best ones.
 
 For each bundle and difference estimator: the error of slopes at the calibrated ε, the least on a
-dense grid (two steps in each doubling), and their `ratio`; `fixed_error` is that at ε = 0.01. Errors
-are ‖measured − exact‖ / ‖exact‖ over all directions of the bundle, exact slopes those of the PyTorch
-model. The calibration sees 8 directions; it is repeated for `--subsets` random choices of them, on
+dense grid (two steps in each doubling), and their `ratio`; `fixed_error` is that at ε = 0.01. An
+error is ‖measured − exact‖ / ‖exact‖ over all directions of the bundle; exact slopes are PyTorch's
+of the float model. The calibration sees 8 directions; it is repeated for `--subsets` random choices of them, on
 the same measured losses, and `ratio` has the median, the 95 % quantile and the largest of these.
 """
 
@@ -166,9 +166,7 @@ def bundles(stories: str | None, directions: int, folder: Path) -> Iterator[tupl
             out = folder / f"{name}-{kind}"
             yield (
                 out.name,
-                export_gguf(
-                    model, out, quantization=kind, lora=lora, parity_directions=directions
-                ),
+                export_gguf(model, out, quantization=kind, lora=lora, parity_directions=directions),
             )
     for kind in EXECUTORCH:
         name, model = ("stories260K", stories) if stories and kind == "int8" else ("demo", None)
