@@ -3,8 +3,9 @@
 For each bundle and difference estimator: the error of slopes at the calibrated ε, the least on a
 dense grid (two steps in each doubling), and their `ratio`; `fixed_error` is that at ε = 0.01. An
 error is ‖measured − exact‖ / ‖exact‖ over all directions of the bundle; exact slopes are PyTorch's
-of the float model. The calibration sees 8 directions; it is repeated for `--subsets` random choices of them, on
-the same measured losses, and `ratio` has the median, the 95 % quantile and the largest of these.
+of the float model. The calibration sees 8 directions; it is repeated for `--subsets` random choices
+of them, on the same measured losses: `ratio` has the median of these, `ratio_95` and `ratio_max`
+the 95 % quantile and the largest.
 """
 
 from __future__ import annotations

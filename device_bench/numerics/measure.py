@@ -74,13 +74,13 @@ def measure_numerics(
 def most_passes(estimators: Sequence[Estimator], directions: int) -> int:
     """Forward passes over a batch that a gate takes at most; a tangent counts as one."""
     differences = [each for each in estimators if each != "tangent"]
-    looks = 2 * min(directions, _CALIBRATION_DIRECTIONS) * StepSearch.TURNS
-    steps_looked_at = {"central": 2, "forward": 1}
+    look = 2 * min(directions, _CALIBRATION_DIRECTIONS)
+    looks = {"central": 1 + 2 * StepSearch.TURNS, "forward": 1 + StepSearch.TURNS}
     repeated = min(directions, _REPEATED_DIRECTIONS)
     return (
         3
         + bool(differences)
-        + looks * sum(steps_looked_at[each] for each in differences)
+        + look * sum(looks[each] for each in differences)
         + sum(_slope_passes(each, directions) for each in estimators)
         + sum(_slope_passes(each, repeated) for each in estimators)
     )

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_harness.errors import IncompleteRunError, RunnerFailedError
+from android_harness.errors import IncompleteRunError, NotFiniteError, RunnerFailedError
 from android_harness.job import (
     AlongTask,
     EvaluateTask,
@@ -205,3 +206,23 @@ def test_the_runners_own_error_is_carried() -> None:
 
     assert caught.value.phase == "adapter"
     assert str(caught.value.file) == "/a.gguf"
+
+
+@pytest.mark.parametrize("field", ["slope", "loss_plus"])
+def test_a_number_that_json_cannot_write_is_told_as_such(field: str) -> None:
+    """Not-a-numbers arrive as null."""
+    probe = {
+        "event": "probe",
+        "task": 0,
+        "direction": 1,
+        "slope": 0.5,
+        "loss_plus": 6.0,
+        "loss_minus": 6.0,
+    }
+    text = json.dumps({**probe, field: None}) + "\n" + END.model_dump_json() + "\n"
+
+    with pytest.raises(NotFiniteError, match="not finite"):
+        parse_records(text, device="phone")
+
+    with pytest.raises(IncompleteRunError, match="not a record"):
+        parse_records(json.dumps({**probe, field: "0.5 or so"}) + "\n", device="phone")
