@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from android_harness.job import STANDARD_WARMUP
 from device_bench.fit_profile import fit_profile
 from device_bench.plan import Arm, arms_of
 from device_bench.samples import Measurement
@@ -73,13 +74,20 @@ def test_an_earlier_profile_tells_of_its_arms_and_of_others(tmp_path: Path) -> N
     run_sweep(FakeInstalledRunner(), arms, tmp_path)
     (backend,) = fit_profile(tmp_path, now=datetime.now(UTC)).backends
     other, quick = arms_of([16], [64, 16], [8], ["central"])
-    (range_of_layers,) = arms_of([1], [16], [1], ["central"], [(4, 5)])
-    settings = plan(arms=(arms[-1], other, range_of_layers), warmup=2, repetitions=3)
+    (upper_layers,) = arms_of([1], [128], [1], ["central"], [(4, 5)])
+    settings = plan(arms=(arms[-1], other, upper_layers), repetitions=3)
 
     seconds = job_seconds(settings, backend)
 
-    assert seconds[arms[-1]] == pytest.approx(5 * 8 * backend.arms[-1].seconds_per_probe.value)
+    probe_s = backend.arms[-1].seconds_per_probe.value
+    loading = backend.load_seconds.value
+    # Its first pass, and three that count: nothing else without a warm-up.
+    assert seconds[arms[-1]] == pytest.approx(loading + 4 * 8 * probe_s)
     assert seconds[other] > seconds[arms[-1]]
-    assert range_of_layers not in seconds
+    assert loading < seconds[upper_layers] < seconds[arms[-1]]
     # A repetition that is shorter than the minimum is filled up.
-    assert job_seconds(plan(arms=(quick,), minimum_ms=10**6), backend)[quick] == 1000
+    filled = job_seconds(plan(arms=(quick,), minimum_ms=10**6), backend)[quick]
+    assert 1000 < filled < 1010
+    # A warm-up has its least length.
+    warmed = job_seconds(plan(arms=(quick,), minimum_ms=10**6, warmup=STANDARD_WARMUP), backend)
+    assert warmed[quick] > filled
