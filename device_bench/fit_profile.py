@@ -7,15 +7,28 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from android_harness.telemetry.records import TELEMETRY_NAME
+from android_harness.telemetry.trace import Trace, read_trace
 from device_bench.cost_model import CostFit, fit_cost_model
 from device_bench.energy import ArmEnergy, arm_energies
 from device_bench.errors import SamplesError
 from device_bench.plan import Arm
-from device_bench.profile import ArmSummary, BackendProfile, Comparison, Interval, Profile
+from device_bench.policies.evidence import job_evidence
+from device_bench.policies.row_findings import reasons_of, row_findings
+from device_bench.profile import (
+    ArmSummary,
+    BackendProfile,
+    Comparison,
+    Interval,
+    Profile,
+    RowFinding,
+)
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
 from device_bench.slopes import SLOPES_NAME, SlopeComparison
 from device_bench.statistics import summarise
+from device_bench.sustained import longest_run
+from device_bench.sustained_curve import burst_of, fit_sustained
 from device_bench.verdict import LIFETIME, Evidence, judge
 
 
@@ -70,6 +83,7 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
     measured_at = max(measurement.measured_at for measurement in measurements)
     slopes_path = samples_folder / SLOPES_NAME
     slopes = SlopeComparison.read(slopes_path) if slopes_path.exists() else None
+    trace = read_trace(samples_folder / TELEMETRY_NAME)
     return Profile(
         target=sweep.target,
         device=sweep.device,
@@ -80,6 +94,8 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
                 by_backend[name],
                 slopes,
                 arm_energies(samples_folder, by_backend[name]),
+                trace,
+                longest_run(samples_folder, name),
                 now,
             )
             for name in sorted(by_backend)
@@ -97,13 +113,21 @@ def _backend_profile(
     measurements: Sequence[Measurement],
     slopes: SlopeComparison | None,
     energies: Mapping[Arm, ArmEnergy],
+    trace: Trace,
+    long_run: Measurement | None,
     now: datetime,
 ) -> BackendProfile:
     by_arm: dict[Arm, list[Measurement]] = defaultdict(list)
     for measurement in measurements:
         by_arm[measurement.arm].append(measurement)
     arms = [arm for arm in sweep.plan.arms if arm in by_arm]
-    summaries = tuple(_arm_summary(arm, by_arm[arm], energies[arm]) for arm in arms)
+    findings = row_findings(job_evidence(measurements, trace))
+    summaries = tuple(
+        _arm_summary(arm, by_arm[arm], energies[arm], findings[arm]) for arm in arms
+    )
+    sustained = None
+    if long_run is not None and long_run.arm in by_arm:
+        sustained = fit_sustained(long_run, burst_of(by_arm[long_run.arm]), trace)
     cost = _cost(arms, summaries, tangents=False)
     tangent_cost = _cost(arms, summaries, tangents=True)
     fits = [fit for fit in (cost, tangent_cost) if fit is not None]
@@ -117,8 +141,7 @@ def _backend_profile(
             cost_determined=bool(fits) and all(fit.determined for fit in fits),
             age=now - max(measurement.measured_at for measurement in measurements),
             cpu_count=sweep.device.cpu_count,
-            cpu_mask_asked=sweep.plan.cpu_mask,
-            cpu_masks_seen=[measurement.cpu_mask for measurement in measurements],
+            sustained=sustained,
         )
     )
     return BackendProfile(
@@ -129,6 +152,8 @@ def _backend_profile(
         peak_memory_bytes=max(summary.peak_memory_bytes for summary in summaries),
         verdict=verdict,
         reasons=reasons,
+        sustained_factor=None if sustained is None else sustained.factor,
+        sustained=sustained,
         tangent_cost=tangent_cost.model if tangent_cost is not None else None,
         slope_errors=slopes.errors() if slopes is not None and slopes.backend == backend else (),
     )
@@ -148,7 +173,12 @@ def _cost(
     return fit_cost_model([arm for arm, _ in chosen], [seconds for _, seconds in chosen])
 
 
-def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnergy) -> ArmSummary:
+def _arm_summary(
+    arm: Arm,
+    measurements: Sequence[Measurement],
+    energy: ArmEnergy,
+    findings: tuple[RowFinding, ...],
+) -> ArmSummary:
     seconds = [value for measurement in measurements for value in measurement.steady_seconds]
     summary = summarise(seconds)
     return ArmSummary(
@@ -165,4 +195,6 @@ def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnerg
         provenance="measured",
         layers=arm.layers,
         joules_per_probe=energy.joules_per_probe,
+        reasons=reasons_of(findings),
+        findings=findings,
     )

@@ -8,6 +8,7 @@ A SAMPLES folder holds
 * `samples.parquet`: the same as a table with a row per sample (`samples_table`);
 * `slopes.json` and `slope-examples.jsonl`: slopes beside exact ones (`slopes.py`), where the
   bundle has exact ones;
+* `sustained.jsonl`: the same of one long run (`sustained.py`), where that was asked for;
 * `operators.parquet`: how long each operator took (`operators.py`), where that was asked for;
 * `telemetry.jsonl`, `telemetry.parquet`: what the device's sensors said meanwhile, on the clock of
   `start_ns` (`android_harness/telemetry/records.py`), where that was recorded.
@@ -28,6 +29,7 @@ from android_harness.errors import IncompleteRunError
 from android_harness.records import LoadRecord, MemoryRecord, Record, SampleRecord
 from device_bench.errors import SamplesError
 from device_bench.plan import Arm, Slot
+from device_bench.policies.conditions import JobConditions
 from exporters.contract import Part
 from exporters.durable_files import write_atomically
 from exporters.lora.request import layers_text
@@ -36,6 +38,10 @@ SWEEP_NAME = "sweep.json"
 EXAMPLES_NAME = "examples.jsonl"
 SAMPLES_NAME = "samples.jsonl"
 TABLE_NAME = "samples.parquet"
+SUSTAINED_NAME = "sustained.jsonl"
+
+# What computes on the device's cores, whose clocks and load it feels.
+CPU_BACKENDS = ("ggml-cpu", "xnnpack")
 
 # Columns of `samples_table`; times are the device's, in nanoseconds.
 COLUMNS = {
@@ -111,6 +117,11 @@ class Measurement(Part):
     rss_file_bytes: NonNegativeInt
     measured_at: datetime  # this machine's clock when the job ended
     samples: tuple[Sample, ...]
+    conditions: JobConditions | None = None  # None: not looked at
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.backend in CPU_BACKENDS
 
     @property
     def steady_seconds(self) -> list[float]:
@@ -128,6 +139,7 @@ class Measurement(Part):
         repetitions: int,
         device: str,
         measured_at: datetime,
+        conditions: JobConditions | None = None,
     ) -> Measurement:
         """The measurement in the records of a job with the one time task of `arm`.
 
@@ -163,6 +175,7 @@ class Measurement(Part):
                 Sample.model_validate(record.model_dump(exclude={"event", "task"}))
                 for record in timed
             ),
+            conditions=conditions,
         )
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from device_bench.profile import ArmSummary, Verdict
+from device_bench.policies.row_findings import POLICIES
+from device_bench.profile import ArmSummary, Sustained, Verdict
 from device_bench.statistics import MINIMUM_FOR_INTERVAL
 
 LIFETIME = timedelta(days=7)
+SHORTEST_SUSTAINED_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,7 @@ class Evidence:
     cost_determined: bool  # of every model; False without any
     age: timedelta  # of the newest sample
     cpu_count: int | None  # of the device; None when unknown
-    cpu_mask_asked: str | None
-    cpu_masks_seen: Sequence[str | None]  # read back from the kernel, one per job
+    sustained: Sustained | None = None
 
     @property
     def widest_spread(self) -> float:
@@ -55,11 +56,13 @@ def _more_threads_than_cores(evidence: Evidence) -> bool:
     return cores is not None and max(arm.threads for arm in evidence.arms) > cores
 
 
-def _cpu_mask_not_applied(evidence: Evidence) -> bool:
-    if evidence.cpu_mask_asked is None:
-        return False
-    asked = int(evidence.cpu_mask_asked, 16)
-    return any(seen is None or int(seen, 16) != asked for seen in evidence.cpu_masks_seen)
+def _in_a_row(reason: str) -> Callable[[Evidence], bool]:
+    return lambda evidence: any(reason in arm.reasons for arm in evidence.arms)
+
+
+def _sustained_too_short(evidence: Evidence) -> bool:
+    run = evidence.sustained
+    return run is not None and run.seconds < SHORTEST_SUSTAINED_S
 
 
 _CALM_DOWN = (
@@ -139,11 +142,22 @@ RULES = (
         _more_threads_than_cores,
     ),
     Rule(
-        "cpu-mask-not-applied",
+        "sustained-run-too-short",
         "suspect",
-        "the kernel ran the work on other cores than --cpu-mask asked for",
-        "choose cores that the shell user may use, as fwdllm devices names them",
-        _cpu_mask_not_applied,
+        f"the long run took less than {SHORTEST_SUSTAINED_S:.0f} s: phones throttle later",
+        "measure with --sustained-minutes 10 or more",
+        _sustained_too_short,
+    ),
+    Rule(
+        "sustained-still-slowing",
+        "suspect",
+        "the last third of the long run still grew slower, so that the sustained factor is too low",
+        "measure with more --sustained-minutes",
+        lambda e: e.sustained is not None and not e.sustained.flattened,
+    ),
+    *(
+        Rule(each.reason, "suspect", each.meaning, each.remedy, _in_a_row(each.reason))
+        for each in POLICIES
     ),
 )
 

@@ -80,6 +80,7 @@ def _backend(
         "verdict": "suspect",
         "reasons": (REASON, *backend.reasons),
         "tangent_cost": _cost(backend.tangent_cost, compute, memory),
+        "sustained": None,
     }
     if kind.speed is not None and backend.sustained_factor is None:
         changed["sustained_factor"] = Interval(value=sustained, low=sustained, high=sustained)
@@ -114,6 +115,8 @@ def _arm(arm: ArmSummary, backend: BackendProfile, kind: Kind, factor: float) ->
             "seconds_per_probe": _times(arm.seconds_per_probe, factor * growth),
             "joules_per_probe": None if joules is None else _times(joules, factor),
             "provenance": "modelled",
+            "reasons": (),  # of jobs of another device, whose backend keeps them
+            "findings": (),
         }
     )
 
