@@ -8,7 +8,7 @@ a test that takes each for an independent sample finds differences where there a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ from device_bench.plan import Arm
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
 from device_bench.statistics import summarise
+from device_bench.stop_rule import job_median
 from exporters.contract import Part
 
 # As google/benchmark's tools/gbench/report.py: a U test of fewer repetitions has little to go by.
@@ -88,6 +89,9 @@ class SamplesComparison(Part):
 def compare_samples(a: Path, b: Path) -> SamplesComparison:
     """Compares two folders that `run_sweep` wrote.
 
+    Where each has one placement, arms are compared whatever these are, with a warning where they
+    differ; otherwise only arms of the same threads and CPU mask.
+
     Raises:
         ComparisonError: a path is not a folder, or the two have no arm in common.
         ContractError: sweep.json or settings.json of a folder is missing or malformed.
@@ -102,6 +106,8 @@ def compare_samples(a: Path, b: Path) -> SamplesComparison:
             )
     sweeps = (Sweep.read(a / SWEEP_NAME), Sweep.read(b / SWEEP_NAME))
     of_a, of_b = (_by_arm(read_measurements(folder / SAMPLES_NAME)) for folder in (a, b))
+    if all(len(_placements(sweep)) == 1 for sweep in sweeps):
+        of_b = _placed_as(sweeps[0].plan.arms[0], of_b)
     common = [arm for arm in sweeps[0].plan.arms if arm in of_a and arm in of_b]
     if not common:
         raise ComparisonError(
@@ -166,8 +172,19 @@ def _by_arm(measurements: Sequence[Measurement]) -> dict[Arm, list[Measurement]]
     return dict(by_arm)
 
 
+def _placements(sweep: Sweep) -> list[tuple[int, str | None]]:
+    """Threads and CPU masks of its arms, in order."""
+    return list(dict.fromkeys(arm.placement for arm in sweep.plan.arms))
+
+
+def _placed_as(model: Arm, by_arm: Mapping[Arm, list[Measurement]]) -> dict[Arm, list[Measurement]]:
+    """The same with the placement of `model` in all arms."""
+    placement = {"threads": model.threads, "cpu_mask": model.cpu_mask}
+    return {arm.model_copy(update=placement): jobs for arm, jobs in by_arm.items()}
+
+
 def _job_medians(measurements: Sequence[Measurement]) -> NDArray[np.float64]:
-    return np.array([np.median(measurement.steady_seconds) for measurement in measurements])
+    return np.array([job_median(measurement) for measurement in measurements])
 
 
 def _p_value(a: Sequence[Measurement], b: Sequence[Measurement]) -> float | None:
@@ -233,8 +250,7 @@ def _differences(
             ("Android builds", a.device.build_fingerprint, b.device.build_fingerprint),
             ("bundles", a.bundle_sha256[:12], b.bundle_sha256[:12]),
             ("runners", a.runner_sha256[:12], b.runner_sha256[:12]),
-            ("threads", a.plan.threads, b.plan.threads),
-            ("CPU masks", a.plan.cpu_mask, b.plan.cpu_mask),
+            *_placement_differences(a, b),
             ("shortest repetitions (ms)", a.plan.minimum_ms, b.plan.minimum_ms),
             ("warm-ups", a.plan.warmup, b.plan.warmup),
         )
@@ -252,6 +268,14 @@ def _differences(
             if during_a.get(name) != during_b.get(name)
         ]
     return found
+
+
+def _placement_differences(a: Sweep, b: Sweep) -> Iterator[tuple[str, object, object]]:
+    left, right = _placements(a), _placements(b)
+    if len(left) == len(right) == 1:
+        (threads_a, mask_a), (threads_b, mask_b) = left[0], right[0]
+        yield "threads", threads_a, threads_b
+        yield "CPU masks", mask_a, mask_b
 
 
 def _during(settings: HeldSettings) -> Mapping[str, str | None]:

@@ -12,7 +12,9 @@ from android_harness.telemetry.trace import Trace, read_trace
 from device_bench.cost_model import CostFit, fit_cost_model
 from device_bench.energy import ArmEnergy, arm_energies
 from device_bench.errors import SamplesError
-from device_bench.plan import Arm
+from device_bench.outstanding import least_left
+from device_bench.placement import compare_placements, on_placement
+from device_bench.plan import Arm, cores_in
 from device_bench.policies.evidence import job_evidence
 from device_bench.policies.row_findings import reasons_of, row_findings
 from device_bench.profile import (
@@ -27,6 +29,7 @@ from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
 from device_bench.slopes import SLOPES_NAME, SlopeComparison
 from device_bench.statistics import summarise
+from device_bench.stop_rule import StopRule, job_median
 from device_bench.sustained import longest_run
 from device_bench.sustained_curve import burst_of, fit_sustained
 from device_bench.verdict import LIFETIME, Evidence, judge
@@ -117,8 +120,10 @@ def _backend_profile(
     long_run: Measurement | None,
     now: datetime,
 ) -> BackendProfile:
+    placements = compare_placements(measurements)
+    chosen = placements[0]
     by_arm: dict[Arm, list[Measurement]] = defaultdict(list)
-    for measurement in measurements:
+    for measurement in on_placement(measurements, chosen):
         by_arm[measurement.arm].append(measurement)
     arms = [arm for arm in sweep.plan.arms if arm in by_arm]
     findings = row_findings(job_evidence(measurements, trace))
@@ -126,8 +131,9 @@ def _backend_profile(
         _arm_summary(arm, by_arm[arm], energies[arm], findings[arm]) for arm in arms
     )
     sustained = None
-    if long_run is not None and long_run.arm in by_arm:
-        sustained = fit_sustained(long_run, burst_of(by_arm[long_run.arm]), trace)
+    if long_run is not None:
+        same_arm = [each for each in measurements if each.arm == long_run.arm]
+        sustained = fit_sustained(long_run, burst_of(same_arm), trace)
     cost = _cost(arms, summaries, tangents=False)
     tangent_cost = _cost(arms, summaries, tangents=True)
     fits = [fit for fit in (cost, tangent_cost) if fit is not None]
@@ -135,12 +141,13 @@ def _backend_profile(
     verdict, reasons = judge(
         Evidence(
             arms=summaries,
-            jobs_planned=len(sweep.order),
+            jobs_planned=len(measurements) + least_left(sweep.plan, measurements),
             jobs_measured=len(measurements),
             cost_error=max((error for error in errors if error is not None), default=None),
             cost_determined=bool(fits) and all(fit.determined for fit in fits),
             age=now - max(measurement.measured_at for measurement in measurements),
-            cpu_count=sweep.device.cpu_count,
+            cores=cores_in(chosen.cpu_mask) or sweep.device.cpu_count,
+            imprecise_arms=sum(_imprecise(sweep, by_arm[arm]) for arm in arms),
             sustained=sustained,
         )
     )
@@ -156,7 +163,12 @@ def _backend_profile(
         sustained=sustained,
         tangent_cost=tangent_cost.model if tangent_cost is not None else None,
         slope_errors=slopes.errors() if slopes is not None and slopes.backend == backend else (),
+        placements=placements,
     )
+
+
+def _imprecise(sweep: Sweep, measurements: Sequence[Measurement]) -> bool:
+    return StopRule.of(sweep.plan).missed([job_median(each) for each in measurements])
 
 
 def _cost(

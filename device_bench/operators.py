@@ -31,6 +31,8 @@ OPERATOR_COLUMNS = {
     "directions_per_pass": "int64",
     "estimator": "string",
     "layers": "string",
+    "threads": "int64",
+    "cpu_mask": "string",  # of the cores it may use, as was asked for; missing: any
     "program": "string",
     "place": "string",  # kernel: of the engine; delegate: a whole call of the backend; control
     "name": "string",
@@ -60,8 +62,6 @@ def measure_operators(
     folder: Path,
     *,
     examples: Path,
-    threads: int,
-    cpu_mask: str | None,
     timeout_s: float | None,
     on_arm: Callable[[Arm], None],
 ) -> None:
@@ -81,8 +81,8 @@ def measure_operators(
         records = installed.run(
             examples=examples,
             tasks=[timing.model_copy(update={"operators": True})],
-            threads=threads,
-            cpu_mask=cpu_mask,
+            threads=arm.threads,
+            cpu_mask=arm.cpu_mask,
             timeout_s=timeout_s,
         )
         load = next((record for record in records if isinstance(record, LoadRecord)), None)

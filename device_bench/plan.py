@@ -23,6 +23,7 @@ from exporters.lora.combination import Seed
 from exporters.lora.request import layers_text
 
 LossPositions = Literal["last", "all"]
+CpuMask = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{1,128}$")]
 
 
 class Arm(Part):
@@ -30,6 +31,7 @@ class Arm(Part):
 
     `layers` is the inclusive range of layers whose LoRA moves; None: all adapted layers. What the
     layers below a range compute is kept, so its time is that of the layers from its first on.
+    `cpu_mask` names the cores that its `threads` may use, in hexadecimal; None: any.
     """
 
     batch: PositiveInt
@@ -37,6 +39,8 @@ class Arm(Part):
     directions_per_pass: PositiveInt
     estimator: Estimator
     layers: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    threads: PositiveInt
+    cpu_mask: CpuMask | None = None
 
     @model_validator(mode="after")
     def _first_layer_is_not_above_the_last(self) -> Arm:
@@ -45,13 +49,33 @@ class Arm(Part):
         return self
 
     @property
+    def placement(self) -> tuple[int, str | None]:
+        """Where it computes: threads and the cores they may use."""
+        return self.threads, self.cpu_mask
+
+    @property
+    def work(self) -> tuple[object, ...]:
+        """What it computes; equal for arms that differ in their placement alone."""
+        return self.batch, self.tokens, self.directions_per_pass, self.estimator, self.layers
+
+    @property
     def label(self) -> str:
         """The arm in words, for progress and messages."""
         moving = "all layers" if self.layers is None else f"layers {layers_text(self.layers)}"
+        cores = "" if self.cpu_mask is None else f" on {self.cpu_mask}"
         return (
-            f"batch {self.batch}, {self.tokens} tokens, "
-            f"{self.directions_per_pass} at once, {self.estimator}, {moving}"
+            f"batch {self.batch}, {self.tokens} tokens, {self.directions_per_pass} at once, "
+            f"{self.estimator}, {moving}, {threads_text(self.threads)}{cores}"
         )
+
+
+def cores_in(cpu_mask: str | None) -> int:
+    """How many cores a mask names; 0 for None."""
+    return 0 if cpu_mask is None else int(cpu_mask, 16).bit_count()
+
+
+def threads_text(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
 
 
 def arms_of(
@@ -60,8 +84,11 @@ def arms_of(
     directions: Sequence[int],
     estimators: Sequence[str],
     layers: Sequence[tuple[int, int] | None] = (None,),
+    placements: Sequence[tuple[int, str | None]] = ((1, None),),
 ) -> tuple[Arm, ...]:
     """Every combination of the given values once, in the order given.
+
+    `placements` are pairs of threads and CPU mask.
 
     Raises:
         SweepSettingsError: a list is empty, or holds a value that no arm can have.
@@ -75,10 +102,12 @@ def arms_of(
                     "directions_per_pass": at_once,
                     "estimator": estimator,
                     "layers": moving,
+                    "threads": threads,
+                    "cpu_mask": cpu_mask,
                 }
             )
-            for batch, length, at_once, estimator, moving in product(
-                batches, tokens, directions, estimators, layers
+            for batch, length, at_once, estimator, moving, (threads, cpu_mask) in product(
+                batches, tokens, directions, estimators, layers, placements
             )
         ]
     except ValidationError as error:
@@ -86,8 +115,8 @@ def arms_of(
     if not arms:
         raise SweepSettingsError(
             "the sweep has no arms",
-            remedy="give at least one batch, token count, direction count, estimator and range "
-            "of layers",
+            remedy="give at least one batch, token count, direction count, estimator, range of "
+            "layers and placement",
         )
     return tuple(dict.fromkeys(arms))
 
@@ -102,26 +131,34 @@ class Slot(Part):
 class SweepPlan(Part):
     """The settings of a sweep; two sweeps with equal plans measure the same thing.
 
-    Every arm is measured once in each of `blocks` blocks, with `warmup` repetitions that do not
-    count and `repetitions` that do. A repetition is as many whole probes as fill `minimum_ms`, so
-    that arms which are shorter than the interruptions of a busy device average over them.
-    `loss_positions` says whether examples have a loss at their
+    Every arm is measured once in each of the first `blocks` blocks, and then once in each further
+    one, up to `most_blocks`, until its interval is as narrow as `precision` (`stop_rule.py`). A job
+    has `warmup` repetitions that do not count and `repetitions` that do. A repetition is as many
+    whole probes as fill `minimum_ms`, so that arms which are shorter than the interruptions of a
+    busy device average over them. `loss_positions` says whether examples have a loss at their
     last position, as a classification fine-tune has, or at all of them.
     """
 
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
-    threads: PositiveInt
-    cpu_mask: Annotated[str | None, Field(pattern=r"^0x[0-9a-fA-F]{1,128}$")]
     warmup: NonNegativeInt
     repetitions: PositiveInt
     minimum_ms: NonNegativeInt
     blocks: PositiveInt
+    most_blocks: PositiveInt
+    # Relative half-width of the 95 % interval; None: no arm is done before `most_blocks`.
+    precision: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None
     epsilon: Annotated[PositiveFloat, Field(allow_inf_nan=False)]
     seed: Seed
     loss_positions: LossPositions
 
+    @model_validator(mode="after")
+    def _least_is_not_above_the_most(self) -> SweepPlan:
+        if self.blocks > self.most_blocks:
+            raise ValueError(f"{self.blocks} blocks at least contradict {self.most_blocks} at most")
+        return self
+
     def shuffled(self) -> tuple[Slot, ...]:
-        """All jobs, block after block, the arms of each block in an order drawn from `seed`.
+        """All jobs that may be, block after block, each block in an order drawn from `seed`.
 
         Interleaving spreads slow changes of the device (heat, other load) over all arms instead
         of letting them fall on the arms that happen to come last.
@@ -129,7 +166,7 @@ class SweepPlan(Part):
         generator = np.random.default_rng(self.seed)
         return tuple(
             Slot(block=block, arm=int(arm))
-            for block in range(self.blocks)
+            for block in range(self.most_blocks)
             for arm in generator.permutation(len(self.arms))
         )
 
@@ -149,7 +186,8 @@ def sweep_plan(**settings: Any) -> SweepPlan:
 def _settings_error(error: ValidationError) -> SweepSettingsError:
     problem = error.errors()[0]
     place = ".".join(str(part) for part in problem["loc"])
+    what = f"the sweep cannot have {place} = {problem['input']!r}" if place else "the sweep"
     return SweepSettingsError(
-        f"the sweep cannot have {place} = {problem['input']!r}: {problem['msg']}",
+        f"{what}: {problem['msg']}",
         remedy="change that setting of the benchmark",
     )

@@ -158,11 +158,26 @@ class Sustained(Part):
     max_celsius: dict[str, FiniteFloat]
 
 
+class Placement(Part):
+    """Threads and cores on which all arms of a sweep were measured.
+
+    `relative_seconds` is the geometric mean, over `arms` arms that all placements share, of its
+    seconds over those of the chosen one; measured. None: they share none.
+    """
+
+    threads: PositiveInt
+    cpu_mask: str | None  # hexadecimal; None: any core
+    relative_seconds: PositiveFloat | None
+    arms: NonNegativeInt
+    chosen: bool
+
+
 class BackendProfile(Part):
     """What one backend of the device can do.
 
-    The cost models are of probes that move all adapted layers: `cost` of differences,
-    `tangent_cost` of tangents; None: no such probe was measured.
+    All but `placements` is of the one placement that was fastest. The cost models are of probes
+    that move all adapted layers: `cost` of differences, `tangent_cost` of tangents; None: no such
+    probe was measured.
     """
 
     backend: str
@@ -177,6 +192,7 @@ class BackendProfile(Part):
     sustained: Sustained | None = None  # the long run that it is from
     tangent_cost: CostModel | None = None
     slope_errors: tuple[SlopeError, ...] = ()  # one per estimator, where the bundle allows it
+    placements: tuple[Placement, ...] = ()  # all that were measured, the fastest first
 
     def cost_of(self, estimator: Estimator) -> CostModel | None:
         """The model of the estimator's seconds."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from android_harness.errors import IncompleteRunError
 from android_harness.records import LoadRecord, MemoryRecord, Record, SampleRecord
@@ -53,6 +53,7 @@ COLUMNS = {
     "estimator": "string",
     "layers": "string",  # whose LoRA moved: all | A-B
     "threads": "int64",
+    "cpu_mask": "string",  # read back from the kernel; missing: any
     "block": "int64",
     "position": "int64",  # of the job in the sweep's order, from 0
     "phase": "string",  # warmup | steady
@@ -116,6 +117,9 @@ class Measurement(Part):
     rss_anon_bytes: NonNegativeInt
     rss_file_bytes: NonNegativeInt
     measured_at: datetime  # this machine's clock when the job ended
+    # From asking for the job to its records, by this machine's clock: with loading the model and
+    # transfers. Shorter where the job had begun already.
+    host_seconds: NonNegativeFloat
     samples: tuple[Sample, ...]
     conditions: JobConditions | None = None  # None: not looked at
 
@@ -139,6 +143,7 @@ class Measurement(Part):
         repetitions: int,
         device: str,
         measured_at: datetime,
+        host_seconds: float,
         conditions: JobConditions | None = None,
     ) -> Measurement:
         """The measurement in the records of a job with the one time task of `arm`.
@@ -171,6 +176,7 @@ class Measurement(Part):
             rss_anon_bytes=memory.rss_anon_bytes,
             rss_file_bytes=memory.rss_file_bytes,
             measured_at=measured_at,
+            host_seconds=host_seconds,
             samples=tuple(
                 Sample.model_validate(record.model_dump(exclude={"event", "task"}))
                 for record in timed
@@ -232,6 +238,7 @@ def samples_table(target: str, measurements: Sequence[Measurement]) -> pd.DataFr
             **measurement.arm.model_dump(),
             "layers": layers_text(measurement.arm.layers),
             "threads": measurement.threads,
+            "cpu_mask": measurement.cpu_mask,
             "block": measurement.slot.block,
             "position": measurement.position,
             **sample.model_dump(),

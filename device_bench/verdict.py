@@ -24,8 +24,9 @@ class Evidence:
     cost_error: float | None  # held-out relative error of the worst model; None: not known
     cost_determined: bool  # of every model; False without any
     age: timedelta  # of the newest sample
-    cpu_count: int | None  # of the device; None when unknown
-    sustained: Sustained | None = None
+    cores: int | None  # that the threads may use; None when unknown
+    imprecise_arms: int  # that were measured as often as they may be, in vain
+    sustained: Sustained | None = None  # None: not measured
 
     @property
     def widest_spread(self) -> float:
@@ -52,8 +53,7 @@ def _cost_error_above(limit: float) -> Callable[[Evidence], bool]:
 
 
 def _more_threads_than_cores(evidence: Evidence) -> bool:
-    cores = evidence.cpu_count
-    return cores is not None and max(arm.threads for arm in evidence.arms) > cores
+    return evidence.cores is not None and max(arm.threads for arm in evidence.arms) > evidence.cores
 
 
 def _in_a_row(reason: str) -> Callable[[Evidence], bool]:
@@ -90,6 +90,15 @@ RULES = (
         "median has a confidence of 95 %",
         "measure with more --blocks or --repetitions",
         _too_few_repetitions,
+    ),
+    Rule(
+        "precision-not-reached",
+        "suspect",
+        "an arm was measured as often as it may be, and its median is not known as precisely as "
+        "was asked for (--precision)",
+        "close other programs, let the device cool, and measure into a new folder, with more "
+        "--most-blocks or longer repetitions (--minimum-ms)",
+        lambda e: e.imprecise_arms > 0,
     ),
     Rule(
         "spread-above-10-percent",
@@ -137,7 +146,7 @@ RULES = (
     Rule(
         "more-threads-than-cores",
         "suspect",
-        "threads wait for each other, since there are more of them than cores",
+        "threads wait for each other, since there are more of them than cores they may use",
         "measure with fewer --threads",
         _more_threads_than_cores,
     ),

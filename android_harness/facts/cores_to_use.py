@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from android_harness.facts.cpu import CpuCluster
+
+# The fastest together, those of a cluster's kind, or `big`: all but efficiency cores.
+CoresName = Literal["fastest", "prime", "performance", "big", "efficiency"]
 
 
 def fastest_cores(clusters: Sequence[CpuCluster]) -> tuple[int, ...]:
@@ -31,9 +35,30 @@ def fastest_cores(clusters: Sequence[CpuCluster]) -> tuple[int, ...]:
 
 
 def fastest_cores_mask(clusters: Sequence[CpuCluster]) -> str | None:
-    """The same as a mask for `taskset` and --cpu-mask, e.g. `0xf0`; None: cores are unknown."""
-    cores = fastest_cores(clusters)
-    return hex(sum(1 << core for core in cores)) if cores else None
+    """The same as a mask for `taskset`, e.g. `0xf0`; None: cores are unknown."""
+    return mask_of(fastest_cores(clusters))
+
+
+def named_cores(name: CoresName, clusters: Sequence[CpuCluster]) -> tuple[int, ...]:
+    """The cores that a name stands for on this device; none where it has no such cluster.
+
+    `big` cores are known where every cluster's kind is.
+    """
+    if name == "fastest":
+        return fastest_cores(clusters)
+    if name == "big":
+        if any(cluster.kind is None for cluster in clusters):
+            return ()
+        chosen = [cluster for cluster in clusters if cluster.kind != "efficiency"]
+    else:
+        chosen = [cluster for cluster in clusters if cluster.kind == name]
+    return tuple(sorted(core for cluster in chosen for core in cluster.cores))
+
+
+def mask_of(cores: Iterable[int]) -> str | None:
+    """The hexadecimal mask of these cores; None: there are none."""
+    bits = sum(1 << core for core in set(cores))
+    return hex(bits) if bits else None
 
 
 def _relative_speed(cluster: CpuCluster, fastest: CpuCluster) -> float | None:

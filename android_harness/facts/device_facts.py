@@ -80,7 +80,7 @@ class DeviceFacts(Part):
 
     @property
     def fastest_cores_mask(self) -> str | None:
-        """The same as a mask for `taskset` and --cpu-mask."""
+        """The same as a mask for `taskset`."""
         return fastest_cores_mask(self.clusters)
 
 

@@ -93,6 +93,7 @@ class FakeInstalledRunner:
     ) -> None:
         self.target = SimpleNamespace(name="adb:FAKE")
         self.engine = "ggml"
+        self.device = None
         self.facts = DeviceFacts(
             manufacturer="Maker",
             model="Phone",

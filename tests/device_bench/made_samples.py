@@ -15,8 +15,8 @@ from device_bench.samples import Measurement, Sample
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def arm(tokens: int, estimator: str = "central") -> Arm:
-    return Arm(batch=1, tokens=tokens, directions_per_pass=1, estimator=estimator)
+def arm(tokens: int, estimator: str = "central", threads: int = 4) -> Arm:
+    return Arm(batch=1, tokens=tokens, directions_per_pass=1, estimator=estimator, threads=threads)
 
 
 def write_samples(
@@ -24,7 +24,6 @@ def write_samples(
     seconds: Mapping[Arm, Sequence[Sequence[float]]],
     *,
     target: str = "adb:FAKE",
-    threads: int = 4,
     **sweep: Any,
 ) -> Path:
     """A folder whose arms have these seconds per probe: of each job, of each repetition."""
@@ -38,16 +37,17 @@ def write_samples(
             "runner_sha256": "b" * 64,
             "plan": sweep_plan(
                 arms=arms,
-                threads=threads,
-                cpu_mask=None,
                 warmup=0,
                 repetitions=1,
                 minimum_ms=0,
                 blocks=1,
+                most_blocks=1,
+                precision=None,
                 epsilon=1e-3,
                 seed=0,
                 loss_positions="last",
             ),
+            "computes_on": None,
             "order": (),
             "hello": None,
             "started_at": NOW,
@@ -56,7 +56,7 @@ def write_samples(
         }
     ).write(folder / "sweep.json")
     lines = [
-        measurement(arms.index(arm), arm, block, job, threads).model_dump_json() + "\n"
+        measurement(arms.index(arm), arm, block, job).model_dump_json() + "\n"
         for arm, jobs in seconds.items()
         for block, job in enumerate(jobs)
     ]
@@ -64,16 +64,14 @@ def write_samples(
     return folder
 
 
-def measurement(
-    number: int, arm: Arm, block: int, seconds: Sequence[float], threads: int
-) -> Measurement:
+def measurement(number: int, arm: Arm, block: int, seconds: Sequence[float]) -> Measurement:
     return Measurement(
         slot=Slot(block=block, arm=number),
         position=0,
         arm=arm,
         backend="ggml-cpu",
-        threads=threads,
-        cpu_mask=None,
+        threads=arm.threads,
+        cpu_mask=arm.cpu_mask,
         load_wall_ns=0,
         load_cpu_ns=0,
         weight_bytes=0,
@@ -81,6 +79,7 @@ def measurement(
         rss_anon_bytes=0,
         rss_file_bytes=0,
         measured_at=NOW,
+        host_seconds=1.0,
         samples=tuple(
             Sample(
                 phase="steady",

@@ -134,7 +134,8 @@ def test_holms_correction_of_known_values() -> None:
 def test_what_else_differs_is_said(tmp_path: Path) -> None:
     jobs = {arm(1): [[1.0]]}
     a = write_samples(tmp_path / "a", jobs)
-    b = write_samples(tmp_path / "b", jobs, target="adb:OTHER", threads=2, bundle_sha256="c" * 64)
+    other = {arm(1, threads=2): [[1.0]]}
+    b = write_samples(tmp_path / "b", other, target="adb:OTHER", bundle_sha256="c" * 64)
 
     warnings = compare_samples(a, b).warnings
 

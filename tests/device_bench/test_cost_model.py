@@ -103,7 +103,7 @@ def test_the_error_is_of_arms_that_the_fit_has_not_seen() -> None:
 
 
 def test_one_arm_is_predicted_but_determines_nothing() -> None:
-    arm = Arm(batch=2, tokens=64, directions_per_pass=4, estimator="central")
+    arm = Arm(batch=2, tokens=64, directions_per_pass=4, estimator="central", threads=1)
 
     fit = fit_cost_model([arm], [0.5])
 

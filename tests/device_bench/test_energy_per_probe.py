@@ -55,6 +55,7 @@ def job(arm: Arm, block: int, start_s: int, *, seconds: int = 20, probes: int = 
         rss_anon_bytes=0,
         rss_file_bytes=0,
         measured_at=datetime.now(UTC),
+        host_seconds=1.0,
         samples=tuple(samples),
     )
 
@@ -142,13 +143,13 @@ def test_what_cannot_be_measured_is_none_with_a_reason(
 
 
 def test_without_telemetry_a_profile_has_no_joules(tmp_path: Path) -> None:
-    run_sweep(FakeInstalledRunner(), ARMS, tmp_path, threads=1)
+    run_sweep(FakeInstalledRunner(), ARMS, tmp_path)
     profile = fit_profile(tmp_path, now=datetime.now(UTC))
     assert [arm.joules_per_probe for arm in profile.backends[0].arms] == [None, None]
 
 
 def test_a_profile_carries_the_joules_of_its_arms(tmp_path: Path) -> None:
-    run_sweep(FakeInstalledRunner(), ARMS, tmp_path, threads=1)
+    run_sweep(FakeInstalledRunner(), ARMS, tmp_path)
     lines = "".join(each.model_dump_json() + "\n" for each in JOBS)
     (tmp_path / "samples.jsonl").write_text(lines)
     record(tmp_path, JOBS)

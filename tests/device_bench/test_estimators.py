@@ -23,7 +23,7 @@ ALL = ["central", "forward", "tangent"]
 
 
 def measured(folder: Path, arms: tuple, *, parity: object = PARITY) -> BackendProfile:
-    run_sweep(FakeInstalledRunner(parity=parity), arms, folder, threads=1)
+    run_sweep(FakeInstalledRunner(parity=parity), arms, folder)
     (backend,) = fit_profile(folder, now=datetime.now(UTC)).backends
     return backend
 

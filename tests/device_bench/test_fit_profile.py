@@ -22,12 +22,14 @@ from tests.device_bench.fake_timing_runner import (
 )
 
 ARMS = arms_of([1, 4], [16, 128], [1, 8], ["central", "forward"])
+TWO_THREADS = arms_of([1, 4], [16, 128], [1, 8], ["central"], placements=[(2, None)])
+MASKED = arms_of([1, 4], [16, 128], [1, 8], ["central"], placements=[(1, "0x3")])
 TANGENTS = arms_of([1, 4], [16, 128], [1, 8], ["tangent"])
 TOP_LAYERS = arms_of([1, 4], [16, 128], [1, 8], ["central", "tangent"], [(4, 5)])
 
 
 def profile_of(folder: Path, runner: FakeInstalledRunner, **settings: object) -> Profile:
-    run_sweep(runner, **{"arms": ARMS, "out_folder": folder, "threads": 2, **settings})
+    run_sweep(runner, **{"arms": ARMS, "out_folder": folder, **settings})
     return fit_profile(folder, now=datetime.now(UTC))
 
 
@@ -188,8 +190,8 @@ def test_fitting_late_does_not_make_samples_younger(tmp_path: Path) -> None:
         ({"noise": 2.0}, {}, "spread-above-50-percent", "invalid"),
         ({"noise": 2.0}, {}, "cost-model-error-above-50-percent", "invalid"),
         ({}, {"arms": ARMS[:3]}, "cost-terms-undetermined", "suspect"),
-        ({"cpu_count": 1}, {}, "more-threads-than-cores", "suspect"),
-        ({"seen_mask": "0x1"}, {"cpu_mask": "0x3"}, "cpu-mask-not-applied", "suspect"),
+        ({"cpu_count": 1}, {"arms": TWO_THREADS}, "more-threads-than-cores", "suspect"),
+        ({"seen_mask": "0x1"}, {"arms": MASKED}, "cpu-mask-not-applied", "suspect"),
     ],
 )
 def test_a_faulty_measurement_is_not_valid(
@@ -203,7 +205,7 @@ def test_a_faulty_measurement_is_not_valid(
 
 def test_an_interrupted_sweep_gives_a_profile_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(IncompleteRunError):
-        run_sweep(FakeInstalledRunner(drop_out_at=40), ARMS, tmp_path, threads=2)
+        run_sweep(FakeInstalledRunner(drop_out_at=40), ARMS, tmp_path)
 
     backend = only_backend(fit_profile(tmp_path, now=datetime.now(UTC)))
 
@@ -214,7 +216,7 @@ def test_an_interrupted_sweep_gives_a_profile_that_says_so(tmp_path: Path) -> No
 
 def test_a_sweep_without_samples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IncompleteRunError):
-        run_sweep(FakeInstalledRunner(drop_out_at=0), ARMS, tmp_path, threads=2)
+        run_sweep(FakeInstalledRunner(drop_out_at=0), ARMS, tmp_path)
 
     with pytest.raises(SamplesError, match="no finished measurement"):
         fit_profile(tmp_path, now=datetime.now(UTC))

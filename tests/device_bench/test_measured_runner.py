@@ -49,7 +49,6 @@ def profiled(bundle: Bundle, runner: Path, folder: Path) -> BackendProfile:
             install_runner(target, bundle, runner=runner),
             EVERY_KIND,
             folder,
-            threads=1,
             warmup=0,
             repetitions=1,
             minimum_ms=0,
@@ -62,7 +61,7 @@ def profiled(bundle: Bundle, runner: Path, folder: Path) -> BackendProfile:
 def test_a_sweep_on_this_machine_becomes_a_profile(
     installed: InstalledRunner, tmp_path: Path
 ) -> None:
-    sweep = run_sweep(installed, ARMS, tmp_path, threads=1, warmup=1, repetitions=2, blocks=3)
+    sweep = run_sweep(installed, ARMS, tmp_path, warmup=1, repetitions=2, blocks=3)
     profile = fit_profile(tmp_path, now=datetime.now(UTC))
     profile.write(tmp_path / "profile.json")
 
@@ -122,7 +121,7 @@ def test_slope_errors_are_those_of_the_arithmetic(
 
 
 def test_the_runner_reports_what_the_table_says(installed: InstalledRunner, tmp_path: Path) -> None:
-    run_sweep(installed, ARMS, tmp_path, threads=1, warmup=1, repetitions=1, minimum_ms=0, blocks=1)
+    run_sweep(installed, ARMS, tmp_path, warmup=1, repetitions=1, minimum_ms=0, blocks=1)
 
     table = pd.read_parquet(tmp_path / "samples.parquet")
     assert len(table) == 2 * len(ARMS)
@@ -136,9 +135,7 @@ def test_the_runner_reports_what_the_table_says(installed: InstalledRunner, tmp_
 def test_a_repetition_fills_its_minimum_with_whole_probes(
     installed: InstalledRunner, tmp_path: Path
 ) -> None:
-    run_sweep(
-        installed, ARMS[:1], tmp_path, threads=1, warmup=0, repetitions=2, minimum_ms=50, blocks=1
-    )
+    run_sweep(installed, ARMS[:1], tmp_path, warmup=0, repetitions=2, minimum_ms=50, blocks=1)
 
     table = pd.read_parquet(tmp_path / "samples.parquet")
     assert (table["wall_ns"] >= 50_000_000).all()

@@ -14,12 +14,14 @@ from device_bench.sweep import arms_of, run_sweep
 from exporters.errors import ContractError
 from tests.device_bench.fake_timing_runner import PARITY, REFERENCE, FakeInstalledRunner
 
-ARMS = arms_of([1], [16, 64], [1, 8], ["central", "forward", "tangent"], [None, (4, 5)])
+ARMS = arms_of(
+    [1], [16, 64], [1, 8], ["central", "forward", "tangent"], [None, (4, 5)], [(2, "0x3")]
+)
 JOBS = 1 + 3 * len(ARMS)
 
 
 def measure(runner: FakeInstalledRunner, folder: Path) -> Sweep:
-    return run_sweep(runner, ARMS, folder, threads=2, cpu_mask="0x3")
+    return run_sweep(runner, ARMS, folder)
 
 
 def comparison(folder: Path) -> SlopeComparison:

@@ -27,7 +27,7 @@ JOBS = 3 * len(ARMS)
 
 
 def measure(runner: FakeInstalledRunner, folder: Path, **settings: object) -> Sweep:
-    return run_sweep(runner, **{"arms": ARMS, "out_folder": folder, "threads": 2, **settings})
+    return run_sweep(runner, **{"arms": ARMS, "out_folder": folder, **settings})
 
 
 def test_every_arm_is_measured_in_every_block_in_the_recorded_order(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_finished_sweep_is_not_measured_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"threads": 1}, "threads"),
+        ({"blocks": 2}, "blocks"),
         ({"arms": ARMS[:3]}, "arms"),
         ({"repetitions": 4}, "repetitions"),
         ({"seed": 1}, "seed"),

@@ -13,12 +13,12 @@ from device_bench.plan import Arm, SweepPlan, arms_of, sweep_plan
 def plan(**changes: object) -> SweepPlan:
     settings = {
         "arms": arms_of([1, 4], [32, 128], [1], ["central"]),
-        "threads": 2,
-        "cpu_mask": None,
         "warmup": 1,
         "minimum_ms": 0,
         "repetitions": 3,
         "blocks": 3,
+        "most_blocks": 3,
+        "precision": None,
         "epsilon": 1e-3,
         "seed": 0,
         "loss_positions": "last",
@@ -30,7 +30,7 @@ def test_arms_are_every_combination_once() -> None:
     arms = arms_of([1, 4, 1], [32, 128], [1, 8], ["central", "forward"])
 
     assert len(arms) == len(set(arms)) == 16
-    assert Arm(batch=4, tokens=128, directions_per_pass=8, estimator="forward") in arms
+    assert Arm(batch=4, tokens=128, directions_per_pass=8, estimator="forward", threads=1) in arms
 
 
 def test_every_range_of_layers_is_an_arm_of_its_own() -> None:
@@ -60,12 +60,12 @@ def test_an_impossible_arm_is_refused_by_name(arguments: tuple, named: str) -> N
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("threads", 0),
         ("repetitions", 0),
         ("blocks", 0),
         ("epsilon", 0.0),
         ("epsilon", float("nan")),
-        ("cpu_mask", "f0"),
+        ("most_blocks", 0),
+        ("precision", 0.0),
         ("seed", -1),
     ],
 )
@@ -76,7 +76,7 @@ def test_an_impossible_setting_is_refused_by_name(field: str, value: object) -> 
 
 @given(seed=st.integers(0, 2**63 - 1), blocks=st.integers(1, 5))
 def test_every_block_measures_every_arm_once(seed: int, blocks: int) -> None:
-    order = plan(seed=seed, blocks=blocks).shuffled()
+    order = plan(seed=seed, blocks=blocks, most_blocks=blocks).shuffled()
 
     assert [slot.block for slot in order] == [block for block in range(blocks) for _ in range(4)]
     for block in range(blocks):
@@ -84,7 +84,7 @@ def test_every_block_measures_every_arm_once(seed: int, blocks: int) -> None:
 
 
 def test_the_order_depends_on_the_seed_alone() -> None:
-    orders = {plan(seed=seed, blocks=5).shuffled() for seed in range(5)}
+    orders = {plan(seed=seed, blocks=5, most_blocks=5).shuffled() for seed in range(5)}
 
     assert plan(seed=3).shuffled() == plan(seed=3).shuffled()
     assert len(orders) == 5

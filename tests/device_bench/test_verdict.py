@@ -29,9 +29,9 @@ SOUND = Evidence(
     cost_error=0.05,
     cost_determined=True,
     age=timedelta(hours=1),
-    cpu_count=8,
-    cpu_mask_asked="0xf0",
-    cpu_masks_seen=["0xf0", "0x00F0"],
+    cores=4,
+    cpu_masks=[("0xf0", "0xf0"), ("0xf0", "0x00F0")],
+    imprecise_arms=0,
 )
 
 
@@ -42,14 +42,15 @@ def with_arm(**changes: object) -> Evidence:
 FAULTS = {
     "incomplete-sweep": replace(SOUND, jobs_measured=2),
     "too-few-repetitions": with_arm(repetitions=5),
+    "precision-not-reached": replace(SOUND, imprecise_arms=1),
     "spread-above-10-percent": with_arm(relative_spread=0.11),
     "spread-above-50-percent": with_arm(relative_spread=0.51),
     "cost-terms-undetermined": replace(SOUND, cost_determined=False, cost_error=None),
     "cost-model-error-above-20-percent": replace(SOUND, cost_error=0.21),
     "cost-model-error-above-50-percent": replace(SOUND, cost_error=0.51),
     "samples-older-than-7-days": replace(SOUND, age=timedelta(days=8)),
-    "more-threads-than-cores": replace(SOUND, cpu_count=2),
-    "cpu-mask-not-applied": replace(SOUND, cpu_masks_seen=["0xf0", None]),
+    "more-threads-than-cores": replace(SOUND, cores=2),
+    "cpu-mask-not-applied": replace(SOUND, cpu_masks=[("0xf0", "0xf0"), ("0xf0", None)]),
 }
 IMPLIED = {
     "spread-above-50-percent": {"spread-above-10-percent"},
@@ -63,7 +64,7 @@ def test_sound_evidence_is_valid() -> None:
 
 
 def test_what_is_unknown_is_no_fault() -> None:
-    unknown = replace(SOUND, cpu_count=None, cpu_mask_asked=None, cpu_masks_seen=[None])
+    unknown = replace(SOUND, cores=None, cpu_masks=[(None, None)])
 
     assert judge(unknown) == ("valid", ())
 

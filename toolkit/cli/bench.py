@@ -49,16 +49,28 @@ def bench(
         str, typer.Option(help="Layers whose LoRA moves: all, last:N or A-B, or several of them.")
     ] = "all",
     device: DeviceOption = None,
-    threads: Annotated[int, typer.Option(min=1)] = 1,
-    cpu_mask: Annotated[
-        str | None, typer.Option(help="Hexadecimal mask of the cores to run on, e.g. 0xf0.")
-    ] = None,
+    threads: Annotated[
+        str, typer.Option(help="Threads; `cores`: as many as the cores they run on.")
+    ] = "1",
+    cores: Annotated[
+        str,
+        typer.Option(
+            help="Cores to run on: any, a hexadecimal mask such as 0xf0, or fastest, prime, "
+            "performance, big or efficiency."
+        ),
+    ] = "any",
     warmup: Annotated[int, typer.Option(min=0, help="Untimed repetitions of each job.")] = 2,
     repetitions: Annotated[int, typer.Option(min=1, help="Timed repetitions of each job.")] = 3,
     minimum_ms: Annotated[
         int, typer.Option(min=0, help="Short arms are repeated to fill this in a repetition.")
     ] = 100,
-    blocks: Annotated[int, typer.Option(min=1, help="Jobs of each arm, interleaved.")] = 3,
+    blocks: Annotated[int, typer.Option(min=1, help="Jobs of each arm, at least.")] = 3,
+    most_blocks: Annotated[
+        int, typer.Option(min=1, help="Jobs of an arm that is not known precisely yet, at most.")
+    ] = 8,
+    precision: Annotated[
+        float, typer.Option(min=0, help="Half the width of an arm's interval over its median.")
+    ] = 0.05,
     seed: Annotated[int, typer.Option(min=0, help="Of the order and the tokens.")] = 0,
     profile_ops: Annotated[
         bool,
@@ -81,6 +93,7 @@ def bench(
     Devices that share a processor, such as local and fake phones, take turns.
     """
     from android_harness.targets.discover import ALL, expand_targets
+    from device_bench.cores import ThreadCount, placements_on
     from device_bench.program_sizes import padded_arms
     from device_bench.sweep import arms_of, run_sweep
     from exporters.manifest import Bundle
@@ -95,6 +108,9 @@ def bench(
     batches, lengths, at_once = integers(batch), integers(tokens), integers(directions)
     estimators = get_args(Estimator) if estimator == "all" else names(estimator)
     ranges = names(layers)
+    threads_of: list[ThreadCount] = [
+        "cores" if name == "cores" else int(name) for name in names(threads)
+    ]
     loaded = Bundle(bundle)
     model_layers = loaded.manifest.architecture.layers
     moving = [_moving(text, model_layers) for text in ranges]
@@ -108,16 +124,17 @@ def bench(
 
     def measure(spec: str, reached: Target, report: Report) -> Path:
         runner = install_and_report(reached, loaded, report, device, patience_minutes=patience)
+        placements = placements_on(runner.facts, threads_of, names(cores))
         run_sweep(
             runner,
-            arms,
+            arms_of(batches, lengths, at_once, estimators, moving, placements.pairs),
             folders[spec],
-            threads=threads,
-            cpu_mask=cpu_mask,
             warmup=warmup,
             repetitions=repetitions,
             minimum_ms=minimum_ms,
             blocks=blocks,
+            most_blocks=most_blocks,
+            precision=precision,
             seed=seed,
             profile_operators=profile_ops,
             timeout_s=timeout,

@@ -129,7 +129,10 @@ def _clusters(facts: DeviceFacts) -> RenderableType:
             as_kernel_list(cluster.cores),
             "yes" if set(cluster.cores) <= set(fastest) else "",
         )
-    advice = f"to start with: --threads {len(fastest)} --cpu-mask {facts.fastest_cores_mask}"
+    advice = (
+        f"to start with: --threads {len(fastest)} --cores fastest, which are "
+        f"{facts.fastest_cores_mask}"
+    )
     return Group(table, Text(advice))
 
 

@@ -116,10 +116,13 @@ def _measure_and_train(
         run_sweep(
             runner,
             arms_of(
-                [8, _CONFIG.batch], [_MAX_TOKENS // 2, _MAX_TOKENS], [1, 8], [_CONFIG.estimator]
+                [8, _CONFIG.batch],
+                [_MAX_TOKENS // 2, _MAX_TOKENS],
+                [1, 8],
+                [_CONFIG.estimator],
+                placements=[(_CONFIG.threads, None)],
             ),
             folder,
-            threads=_CONFIG.threads,
             minimum_ms=_SAMPLE_MS,
             on_progress=lambda arm, done, total: on_progress("sweep", done, total),
         )

@@ -53,7 +53,7 @@ def test_people_see_what_it_is_and_why_not_to_measure(
         "asimddp",
         "20 %, charging, plugged into usb, 34.7 °C",
         "no signs seen",
-        "--threads 5 --cpu-mask 0x1f0",
+        "--threads 5 --cores fastest, which are 0x1f0",
         "LOW-BATTERY",
         "spoils energy",
         "memory       │ unknown",

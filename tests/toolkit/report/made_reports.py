@@ -36,8 +36,10 @@ HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>|$\\frac{1}$
 def make_samples(folder: Path, *, drop_out_at: int | None = None) -> Path:
     """A sweep of every estimator on a device whose times vary by 3 %."""
     runner = FakeInstalledRunner(noise=0.03, parity=PARITY, drop_out_at=drop_out_at)
-    arms = arms_of([1, 4], [16, 64], [1, 8], ["central", "forward", "tangent"])
-    run_sweep(runner, arms, folder, threads=4)
+    arms = arms_of(
+        [1, 4], [16, 64], [1, 8], ["central", "forward", "tangent"], placements=[(4, None)]
+    )
+    run_sweep(runner, arms, folder)
     return folder
 
 

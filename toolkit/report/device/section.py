@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from android_harness.facts.cpu import CpuCluster
+from device_bench.outstanding import least_left
 from device_bench.profile import BackendProfile, Profile
 from toolkit.report.content import Cell, Section
 from toolkit.report.device.arms import arms_part, estimators_part
@@ -66,10 +67,12 @@ def _sweep_facts(samples: Samples) -> Iterator[tuple[str, str | Cell]]:
     sweep, measurements = samples.sweep, samples.measurements
     repetitions = sum(len(measurement.samples) for measurement in measurements)
     yield "arms", str(len(sweep.plan.arms))
-    yield "jobs", f"{len(measurements)} of {len(sweep.order)}, interleaved at random"
+    planned = len(measurements) + least_left(sweep.plan, measurements)
+    yield "jobs", f"{len(measurements)} of {planned}, interleaved at random"
     yield "repetitions (measured)", f"{repetitions}, warm-up included"
-    yield "threads", str(sweep.plan.threads)
-    yield "cores", sweep.plan.cpu_mask or "any"
+    arms = sweep.plan.arms
+    yield "threads", ", ".join(str(each) for each in dict.fromkeys(arm.threads for arm in arms))
+    yield "cores", ", ".join(dict.fromkeys(arm.cpu_mask or "any" for arm in arms))
 
 
 def _backend_parts(

@@ -1,0 +1,264 @@
+"""One bundle on one backend of a device: its part of a sweep, and the SAMPLES folder it fills."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from android_harness.job import PrefixPolicy, TimeTask
+from android_harness.records import HelloRecord, Record
+from android_harness.runs.installed_runner import InstalledRunner
+from device_bench.errors import SweepMismatchError, SweepSettingsError
+from device_bench.examples import RandomExamples
+from device_bench.operators import OPERATORS_NAME, measure_operators, refuse_without_operators
+from device_bench.plan import Arm, Slot, SweepPlan
+from device_bench.program_sizes import refuse_arms_without_program
+from device_bench.provenance import Sweep
+from device_bench.samples import (
+    EXAMPLES_NAME,
+    SAMPLES_NAME,
+    SWEEP_NAME,
+    TABLE_NAME,
+    Measurement,
+    append_measurement,
+    drop_torn_line,
+    read_measurements,
+    samples_folder,
+    samples_table,
+)
+from device_bench.slopes import SLOPES_NAME, measure_slopes
+from exporters.durable_files import replaced_atomically
+from exporters.lora.request import layers_text
+from exporters.lora.support import Support
+
+_FLOAT16_BYTES = 2
+
+
+class BundleSweep:
+    """The jobs of a plan, each on its own, in whatever order they are asked for.
+
+    Each job is a process of its own. That pays for loading the model every time, and buys a peak
+    memory that belongs to the arm alone, and the loss of one job at most when a device drops out.
+
+    Attributes:
+        installed: the bundle on its backend.
+        plan: what is measured.
+        folder: the SAMPLES folder.
+        measurements: of the jobs that are done, in the order in which they were.
+
+    Args:
+        profile_operators: also time operators one by one, into operators.parquet.
+        timeout_s: limit for each job.
+
+    Raises:
+        SweepSettingsError: a setting does not fit the model and its LoRA. Nothing is written.
+    """
+
+    def __init__(
+        self,
+        installed: InstalledRunner,
+        plan: SweepPlan,
+        folder: Path,
+        *,
+        profile_operators: bool = False,
+        timeout_s: float | None = None,
+    ) -> None:
+        manifest = installed.bundle.manifest
+        _refuse_layers_without_lora(plan.arms, manifest.lora.layers)
+        refuse_arms_without_program(plan.arms, manifest.programs)
+        if profile_operators:
+            refuse_without_operators(installed)
+        self.installed = installed
+        self.plan = plan
+        self.folder = folder
+        self.measurements: list[Measurement] = []
+        self._examples = RandomExamples(plan.arms, manifest.architecture)
+        self._profile_operators = profile_operators
+        self._timeout_s = timeout_s
+        self._sweep: Sweep | None = None
+
+    @property
+    def sweep(self) -> Sweep:
+        """What sweep.json says; not before `begin`."""
+        assert self._sweep is not None
+        return self._sweep
+
+    def begin(self) -> None:
+        """Makes the SAMPLES folder, or takes up the one that an interrupted sweep left.
+
+        Raises:
+            SweepMismatchError: the folder holds the samples of another sweep.
+            SamplesError: its samples are damaged, or it is a file.
+        """
+        samples_folder(self.folder)
+        self._sweep = _begin_or_resume(self.installed, self.plan, self.folder / SWEEP_NAME)
+        examples = self.folder / EXAMPLES_NAME
+        if not examples.exists():
+            positions = self.plan.loss_positions
+            self._examples.write(examples, seed=self.plan.seed, loss_positions=positions)
+        drop_torn_line(self.folder / SAMPLES_NAME)
+        self.measurements = read_measurements(self.folder / SAMPLES_NAME)
+
+    def measure_slopes(self, on_begin: Callable[[], None]) -> None:
+        """Measures slopes where the bundle has exact ones to compare with and none are measured.
+
+        `on_begin` is called where there is something to measure.
+
+        Raises:
+            DeviceError: the job failed.
+        """
+        parity = self.installed.bundle.manifest.parity
+        reference = parity.reference if parity is not None else None
+        if parity is None or reference is None or (self.folder / SLOPES_NAME).exists():
+            return
+        on_begin()
+        first = self.plan.arms[0]
+        records = measure_slopes(
+            self.installed,
+            parity,
+            reference,
+            list(dict.fromkeys(arm.estimator for arm in self.plan.arms)),
+            self.folder,
+            threads=first.threads,
+            cpu_mask=first.cpu_mask,
+            timeout_s=self._timeout_s,
+            name=f"{self.sweep.run_name}-slopes",
+        )
+        self._keep_hello(records)
+
+    def measure(self, slot: Slot) -> Measurement:
+        """Runs the job and appends what it measured to the samples.
+
+        Takes up the job where a killed process left it on the device.
+
+        Raises:
+            DeviceError: the job failed; nothing of it is kept.
+        """
+        arm, position = self.plan.arms[slot.arm], self.sweep.order.index(slot)
+        asked_s = time.monotonic()
+        records = self.installed.run(
+            examples=self.folder / EXAMPLES_NAME,
+            tasks=[self._timing(arm)],
+            threads=arm.threads,
+            cpu_mask=arm.cpu_mask,
+            prefix=_prefix(arm, self.installed),
+            timeout_s=self._timeout_s,
+            name=f"{self.sweep.run_name}-{position}",
+        )
+        measurement = Measurement.from_records(
+            records,
+            slot=slot,
+            position=position,
+            arm=arm,
+            repetitions=self.plan.repetitions,
+            device=self.installed.target.name,
+            measured_at=datetime.now(UTC),
+            host_seconds=time.monotonic() - asked_s,
+        )
+        append_measurement(self.folder / SAMPLES_NAME, measurement)
+        self.measurements.append(measurement)
+        self._keep_hello(records)
+        return measurement
+
+    def measure_operators(self, on_arm: Callable[[Arm], None]) -> None:
+        """Times the operators of each arm where that was asked for and is not done yet.
+
+        Raises:
+            DeviceError: a job failed.
+        """
+        if not self._profile_operators or (self.folder / OPERATORS_NAME).exists():
+            return
+        measure_operators(
+            self.installed,
+            [(arm, self._timing(arm)) for arm in self.plan.arms],
+            self.folder,
+            examples=self.folder / EXAMPLES_NAME,
+            timeout_s=self._timeout_s,
+            on_arm=on_arm,
+        )
+
+    def finish(self) -> Sweep:
+        """Writes the table of all samples, and into sweep.json that it is done."""
+        with replaced_atomically(self.folder / TABLE_NAME) as temporary:
+            table = samples_table(self.sweep.target, self.measurements)
+            table.to_parquet(temporary, index=False)
+        if self.sweep.finished_at is None:
+            self._rewrite(finished_at=datetime.now(UTC))
+        return self.sweep
+
+    def _timing(self, arm: Arm) -> TimeTask:
+        return TimeTask(
+            batch=self._examples.lines_of(arm),
+            estimator=arm.estimator,
+            epsilon=self.plan.epsilon,
+            directions_per_pass=arm.directions_per_pass,
+            warmup=self.plan.warmup,
+            repetitions=self.plan.repetitions,
+            minimum_ns=self.plan.minimum_ms * 1_000_000,
+            support=Support(layers=arm.layers),
+        )
+
+    def _keep_hello(self, records: Sequence[Record]) -> None:
+        """Writes the `hello` of the first job into sweep.json."""
+        hello = next((record for record in records if isinstance(record, HelloRecord)), None)
+        if self.sweep.hello is None and hello is not None:
+            self._rewrite(hello=hello)
+
+    def _rewrite(self, **changes: object) -> None:
+        self._sweep = self.sweep.model_copy(update=changes)
+        self._sweep.write(self.folder / SWEEP_NAME)
+
+
+def _refuse_layers_without_lora(arms: Sequence[Arm], adapted: Sequence[int]) -> None:
+    for first, last in (arm.layers for arm in arms if arm.layers is not None):
+        if not any(first <= layer <= last for layer in adapted):
+            raise SweepSettingsError(
+                f"no layer of {layers_text((first, last))} has LoRA",
+                remedy=f"choose among the layers {adapted[0]} to {adapted[-1]}",
+            )
+
+
+def _prefix(arm: Arm, installed: InstalledRunner) -> PrefixPolicy | None:
+    """Room for what the layers below the arm's range compute of its whole batch.
+
+    None where nothing can be kept: a program of ExecuTorch runs all layers, whichever move.
+    """
+    if arm.layers is None or installed.engine != "ggml":
+        return None
+    hidden_size = installed.bundle.manifest.architecture.hidden_size
+    return PrefixPolicy(bytes=arm.batch * arm.tokens * hidden_size * _FLOAT16_BYTES)
+
+
+def _begin_or_resume(installed: InstalledRunner, plan: SweepPlan, path: Path) -> Sweep:
+    new = Sweep(
+        target=installed.target.name,
+        device=installed.facts,
+        bundle_sha256=installed.bundle.sha256,
+        runner_sha256=installed.runner_sha256,
+        computes_on=installed.device,
+        plan=plan,
+        order=plan.shuffled(),
+        hello=None,
+        started_at=datetime.now(UTC),
+        finished_at=None,
+    )
+    if not path.exists():
+        new.write(path)
+        return new
+    old = Sweep.read(path)
+    for field in ("target", "bundle_sha256", "runner_sha256", "computes_on"):
+        _require_equal(field, getattr(old, field), getattr(new, field), path)
+    for field in SweepPlan.model_fields:
+        _require_equal(field, getattr(old.plan, field), getattr(new.plan, field), path)
+    return old
+
+
+def _require_equal(field: str, old: object, new: object, path: Path) -> None:
+    if old != new:
+        raise SweepMismatchError(
+            f"the folder holds a sweep of another {field}",
+            remedy="give another folder for the samples, or repeat the settings of the first run",
+            file=path,
+        )
