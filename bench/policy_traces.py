@@ -180,6 +180,7 @@ def _measurement(
         rss_anon_bytes=0,
         rss_file_bytes=0,
         measured_at=datetime(2026, 1, 1, tzinfo=UTC),
+        host_seconds=0,
         warmup_settled=True,
         pace_before_ns=paces_ns[0],
         pace_after_ns=paces_ns[1],

@@ -31,7 +31,7 @@ from device_bench.slopes import SLOPES_NAME, SlopeComparison
 from device_bench.statistics import summarise
 from device_bench.stop_rule import StopRule, job_median
 from device_bench.sustained import longest_run
-from device_bench.sustained_curve import burst_of, fit_sustained
+from device_bench.sustained_curve import fit_sustained
 from device_bench.verdict import LIFETIME, Evidence, judge
 
 
@@ -132,8 +132,8 @@ def _backend_profile(
     )
     sustained = None
     if long_run is not None:
-        same_arm = [each for each in measurements if each.arm == long_run.arm]
-        sustained = fit_sustained(long_run, burst_of(same_arm), trace)
+        bursts = [each for each in measurements if each.arm == long_run.arm]
+        sustained = fit_sustained(long_run, bursts, trace) if bursts else None
     cost = _cost(arms, summaries, tangents=False)
     tangent_cost = _cost(arms, summaries, tangents=True)
     fits = [fit for fit in (cost, tangent_cost) if fit is not None]

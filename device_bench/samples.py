@@ -120,6 +120,9 @@ class Measurement(Part):
     # From asking for the job to its records, by this machine's clock: with loading the model and
     # transfers. Shorter where the job had begun already.
     host_seconds: NonNegativeFloat
+    warmup_settled: bool = True
+    pace_before_ns: int = 0
+    pace_after_ns: int = 0
     samples: tuple[Sample, ...]
     conditions: JobConditions | None = None  # None: not looked at
 

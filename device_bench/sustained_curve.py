@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from android_harness.telemetry.summary import summary
 from android_harness.telemetry.trace import Trace
+from device_bench.policies.change_point import slower_from
 from device_bench.policies.trend import pooled_rise
 from device_bench.profile import Interval, Sustained
 from device_bench.samples import Measurement
@@ -18,14 +18,12 @@ from device_bench.sustained import sustained_seconds
 
 # Neighbouring repetitions resemble each other; medians of so many seconds much less.
 _CHUNK_S = 10.0
-_LEAST_CHANGE = 1.05
-_SIGNIFICANCE = 0.001
 _MOST_RISE = 0.02
 _SENSORS_SHOWN = 3
 
 
-def fit_sustained(run: Measurement, burst: Interval, trace: Trace) -> Sustained:
-    """Summarises a run beside the burst seconds of the same arm in the sweep.
+def fit_sustained(run: Measurement, bursts: Sequence[Measurement], trace: Trace) -> Sustained:
+    """Summarises a run beside the same arm's jobs in the sweep.
 
     The interval of the factor is that of the worst cases of both, so it is rather too wide.
     """
@@ -34,7 +32,9 @@ def fit_sustained(run: Measurement, burst: Interval, trace: Trace) -> Sustained:
     ends_s = np.array([(each.start_ns + each.wall_ns - begin_ns) / 1e9 for each in samples])
     per_probe_s = np.array([sample.seconds_per_probe for sample in samples])
     seconds = sustained_seconds(run)
+    burst = _interval(np.array([value for job in bursts for value in job.steady_seconds]))
     times_s, medians_s = _chunks(ends_s, per_probe_s)
+    slower = slower_from(medians_s)
     last_third = times_s > 2 / 3 * ends_s[-1]
     steady = _interval(medians_s[last_third])
     return Sustained(
@@ -52,27 +52,10 @@ def fit_sustained(run: Measurement, burst: Interval, trace: Trace) -> Sustained:
             low=steady.low / burst.high,
             high=steady.high / burst.low,
         ),
-        slowed_after_s=slowed_after(times_s, medians_s),
+        slowed_after_s=None if slower is None else float(times_s[slower - 1]),
         flattened=_is_flat(times_s[last_third], medians_s[last_third]),
         max_celsius=_hottest(trace, begin_ns, begin_ns + round(seconds * 1e9)),
     )
-
-
-def slowed_after(times_s: NDArray[np.float64], seconds: NDArray[np.float64]) -> float | None:
-    """The end of the last chunk before a change to a slower pace; None: there is none.
-
-    The split in two that leaves the least absolute deviations from the medians of its sides, where
-    the later side is slower by 5 % or more and a Mann-Whitney U test agrees (p < 0.001).
-    """
-    if len(seconds) < 2:
-        return None
-    costs = [_deviation(seconds[:at]) + _deviation(seconds[at:]) for at in range(1, len(seconds))]
-    at = 1 + int(np.argmin(costs))
-    before, after = seconds[:at], seconds[at:]
-    if np.median(after) < _LEAST_CHANGE * np.median(before):
-        return None
-    test = stats.mannwhitneyu(before, after, alternative="less")
-    return float(times_s[at - 1]) if test.pvalue < _SIGNIFICANCE else None
 
 
 def _chunks(
@@ -93,10 +76,6 @@ def _is_flat(times_s: NDArray[np.float64], seconds: NDArray[np.float64]) -> bool
     return rise is None or rise.low <= 0 or rise.value <= _MOST_RISE
 
 
-def _deviation(seconds: NDArray[np.float64]) -> float:
-    return float(np.sum(np.abs(seconds - np.median(seconds))))
-
-
 def _interval(seconds: NDArray[np.float64]) -> Interval:
     low, high = median_interval(seconds)
     return Interval(value=float(np.median(seconds)), low=low, high=high)
@@ -107,8 +86,3 @@ def _hottest(trace: Trace, start_ns: int, end_ns: int) -> dict[str, float]:
         return {}
     celsius = summary(trace, start_ns, end_ns).max_celsius
     return dict(sorted(celsius.items(), key=lambda each: -each[1])[:_SENSORS_SHOWN])
-
-
-def burst_of(jobs: Sequence[Measurement]) -> Interval:
-    """The median seconds per probe over the repetitions of an arm's jobs in the sweep."""
-    return _interval(np.array([value for job in jobs for value in job.steady_seconds]))
