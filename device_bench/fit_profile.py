@@ -98,7 +98,7 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
                 slopes,
                 arm_energies(samples_folder, by_backend[name]),
                 trace,
-                longest_run(samples_folder, name),
+                longest_run(samples_folder, backend=name),
                 now,
             )
             for name in sorted(by_backend)

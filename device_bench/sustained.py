@@ -9,14 +9,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from device_bench.errors import SweepSettingsError
+from device_bench.placement import compare_placements, on_placement
 from device_bench.plan import Arm
 from device_bench.samples import SUSTAINED_NAME, Measurement, read_measurements
 
 # A repetition of so long is a point of the curve.
-POINT_S = 1.0
+POINT_MS = 1000
+# The arm may have been slower in the sweep than it is now.
+_MARGIN = 1.1
+
+
+@dataclass(frozen=True)
+class LongRun:
+    """What is asked for: how long, and of which arm; None: the largest.
+
+    Raises:
+        SweepSettingsError: a length that is none.
+    """
+
+    minutes: float
+    arm: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minutes < math.inf:
+            raise SweepSettingsError(
+                f"a long run cannot take {self.minutes:g} minutes",
+                remedy="give it 10 minutes or more: phones throttle late",
+            )
+
+    def choose(self, measurements: Sequence[Measurement]) -> Arm:
+        """The arm, of those that a sweep has measured; the largest on its fastest placement.
+
+        Raises:
+            SweepSettingsError: the arm that was asked for is not among them.
+        """
+        if self.arm is not None:
+            return named_arm([each.arm for each in measurements], self.arm)
+        fastest = compare_placements(measurements)[0]
+        return largest_arm([each.arm for each in on_placement(measurements, fastest)])
 
 
 def largest_arm(arms: Sequence[Arm]) -> Arm:
@@ -41,10 +77,11 @@ def named_arm(arms: Sequence[Arm], name: str) -> Arm:
     )
 
 
-def repetitions_for(minutes: float, arm: Arm, burst_seconds_per_probe: float) -> int:
-    """How many repetitions, of `POINT_S` at least, last so long at the arm's burst speed."""
-    repetition_s = max(POINT_S, burst_seconds_per_probe * arm.directions_per_pass)
-    return max(math.ceil(60 * minutes / repetition_s), 1)
+def repetitions_for(minutes: float, burst: Sequence[Measurement]) -> int:
+    """How many repetitions, of `POINT_MS` at least, last so long, by the arm's jobs in the sweep."""
+    directions = burst[0].arm.directions_per_pass
+    probe_s = float(np.median([value for job in burst for value in job.steady_seconds]))
+    return math.ceil(_MARGIN * 60 * minutes / max(POINT_MS / 1000, directions * probe_s))
 
 
 def sustained_seconds(measurement: Measurement) -> float:
@@ -53,11 +90,18 @@ def sustained_seconds(measurement: Measurement) -> float:
     return (last.start_ns + last.wall_ns - first.start_ns) / 1e9
 
 
-def longest_run(folder: Path, backend: str | None = None) -> Measurement | None:
-    """The longest sustained run in a SAMPLES folder, of one backend or of any; None: none."""
+def longest_run(
+    folder: Path, *, backend: str | None = None, arm: Arm | None = None, seconds: float = 0.0
+) -> Measurement | None:
+    """The longest run in a SAMPLES folder of so many seconds at least; None: there is none.
+
+    Args:
+        backend, arm: of which it is; None: of any.
+    """
     runs = [
         run
         for run in read_measurements(folder / SUSTAINED_NAME)
-        if backend is None or run.backend == backend
+        if backend in (None, run.backend) and arm in (None, run.arm)
     ]
-    return max(runs, key=sustained_seconds, default=None)
+    longest = max(runs, key=sustained_seconds, default=None)
+    return None if longest is None or sustained_seconds(longest) < seconds else longest

@@ -11,7 +11,9 @@ from device_bench.bundle_sweep import BundleSweep
 from device_bench.interleaving import interleaved
 from device_bench.outstanding import least_left
 from device_bench.plan import Arm, LossPositions, arms_of, sweep_plan
+from device_bench.policies.job_boundaries import JobBoundaries
 from device_bench.provenance import Sweep
+from device_bench.sustained import LongRun
 
 __all__ = ["Arm", "arms_of", "run_sweep", "run_sweeps"]
 
@@ -22,12 +24,16 @@ OnProgress = Callable[[str, int, int], None]
 def run_sweeps(
     sweeps: Sequence[BundleSweep],
     *,
+    boundaries: JobBoundaries | None = None,
+    long_run: LongRun | None = None,
     on_progress: OnProgress | None = None,
     conditions: AbstractContextManager[object] | None = None,
 ) -> list[Sweep]:
     """Measures what is missing of all these sweeps of one device, their jobs interleaved.
 
     Args:
+        boundaries: what is asked and waited for between jobs; None: the default gate.
+        long_run: also run an arm of each sweep for so long, at the end.
         on_progress: called before each job, and at the end.
         conditions: entered once nothing speaks against the sweeps and their folders are there,
             left when they end, however they do: what holds on the device meanwhile.
@@ -45,14 +51,28 @@ def run_sweeps(
             left = sum(least_left(sweep.plan, sweep.measurements) for sweep in sweeps)
             on_progress(text, done, done + left)
 
+    runner = sweeps[0].installed
+    boundaries = boundaries or JobBoundaries(
+        runner.target, runner.facts, patience_s=runner.patience_s
+    )
+    earlier = [each for sweep in sweeps for each in sweep.measurements]
+    if earlier:
+        boundaries.resume(min(earlier, key=lambda each: each.measured_at).conditions)
+
     with conditions or nullcontext():
         for sweep in sweeps:
             sweep.measure_slopes(lambda: report("slopes beside exact ones"))
         for sweep, slot in interleaved(sweeps):
             report(sweep.plan.arms[slot.arm].label)
-            sweep.measure(slot)
+            sweep.measure(slot, boundaries)
         for sweep in sweeps:
             sweep.measure_operators(lambda arm: report(f"operators: {arm.label}"))
+        if long_run is not None:
+            asked = f"{long_run.minutes:g} minutes on end"
+            for sweep in sweeps:
+                sweep.measure_long_run(
+                    long_run, boundaries, lambda arm: report(f"{asked}: {arm.label}")
+                )
         report("done")
         return [sweep.finish() for sweep in sweeps]
 
@@ -73,6 +93,8 @@ def run_sweep(
     loss_positions: LossPositions = "last",
     profile_operators: bool = False,
     timeout_s: float | None = None,
+    boundaries: JobBoundaries | None = None,
+    long_run: LongRun | None = None,
     on_progress: OnProgress | None = None,
     conditions: AbstractContextManager[object] | None = None,
 ) -> Sweep:
@@ -93,7 +115,7 @@ def run_sweep(
         seed: of the order and of the token sequences.
         profile_operators: also time operators one by one, into operators.parquet.
         timeout_s: limit for each job.
-        on_progress, conditions: as of `run_sweeps`.
+        boundaries, long_run, on_progress, conditions: as of `run_sweeps`.
 
     Raises:
         SweepSettingsError: a setting is out of range or does not fit the model and its LoRA.
@@ -115,5 +137,11 @@ def run_sweep(
     sweep = BundleSweep(
         installed, plan, out_folder, profile_operators=profile_operators, timeout_s=timeout_s
     )
-    (done,) = run_sweeps([sweep], on_progress=on_progress, conditions=conditions)
+    (done,) = run_sweeps(
+        [sweep],
+        boundaries=boundaries,
+        long_run=long_run,
+        on_progress=on_progress,
+        conditions=conditions,
+    )
     return done

@@ -59,14 +59,14 @@ class CooldownGate:
     def wait(
         self,
         look: Callable[[], DeviceStatus],
-        tell: Callable[[str], None],
+        tell: Callable[[str, float, float], None],
         status: DeviceStatus | None = None,
     ) -> GatePassed:
         """Returns as soon as the device is cool, or as patience ends.
 
         Args:
             look: asks the device.
-            tell: called with what is waited for, at every look.
+            tell: called at every look with what is waited for, the seconds so far, and at most.
             status: the device's word of just now; None: it is asked first.
 
         Raises:
@@ -86,7 +86,7 @@ class CooldownGate:
             if waited_s >= self.patience_s:
                 self._stuck |= {group for group in hot if _never_moved(group, looks)}
                 return GatePassed("timed out", waited_s, status)
-            tell(self._words(hot, heat, waited_s))
+            tell(self._words(hot, heat), waited_s, self.patience_s)
             self.sleep(min(POLL_S, self.patience_s - waited_s))
             status = look()
             heat = self._heat(status)
@@ -109,13 +109,11 @@ class CooldownGate:
     def _above_limit(self, heat: Mapping[HeatGroup, float]) -> list[HeatGroup]:
         return [group for group, celsius in heat.items() if celsius > self._limit_c(group)]
 
-    def _words(
-        self, hot: list[HeatGroup], heat: Mapping[HeatGroup, float], waited_s: float
-    ) -> str:
+    def _words(self, hot: list[HeatGroup], heat: Mapping[HeatGroup, float]) -> str:
         waits = " and ".join(
             f"{group} {heat[group]:.1f} °C to reach {self._limit_c(group):.0f} °C" for group in hot
         )
-        return f"cooling down, waits for {waits}, {waited_s:.0f} of {self.patience_s:.0f} s"
+        return f"cooling down, waits for {waits}, {self.patience_s:.0f} s at most"
 
 
 def _never_moved(group: HeatGroup, looks: list[dict[HeatGroup, float]]) -> bool:

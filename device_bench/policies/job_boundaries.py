@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from android_harness.errors import LOST, DeviceError
 from android_harness.facts.device_facts import DeviceFacts
@@ -13,30 +15,43 @@ from device_bench.policies.conditions import Boundary, JobConditions
 from device_bench.policies.cooldown import POLL_S, CooldownGate, GatePassed
 
 
+# Called with what is waited for, and after how many of at most how many seconds.
+Tell = Callable[[str, float, float], None]
+
+
 class JobBoundaries:
     """Asks a device around its jobs; what it said after one serves as what it says before the next.
 
     Args:
         patience_s: how long a device is waited for that is lost between two jobs.
-        tell: called with what is waited for, and once with why nothing is waited for.
+        tell: called at each look while a job waits, and once with why no job can.
+
+    Attributes:
+        last: how the device fared when it was last asked; None: it was not.
     """
 
     def __init__(
         self,
         target: Target,
         facts: DeviceFacts,
-        gate: CooldownGate,
         *,
         patience_s: float,
-        tell: Callable[[str], None],
+        gate: CooldownGate | None = None,
+        tell: Tell | None = None,
     ) -> None:
+        self.last: DeviceStatus | None = None
         self._target = target
         self._facts = facts
-        self._gate = gate
         self._patience_s = patience_s
-        self._tell = tell
+        self._gate = gate or CooldownGate()
+        self._tell = tell or (lambda words, waited_s, patience_s: None)
         self._told_why_not = False
-        self._last: tuple[float, DeviceStatus] | None = None
+        self._asked_after_s = -math.inf  # when a job had just ended, by this machine's clock
+
+    def resume(self, first: JobConditions | None) -> None:
+        """Takes the temperatures before a sweep's first job for those at its begin."""
+        if first is not None and first.before.celsius:
+            self._gate.began_at = first.before.celsius
 
     def before_job(self) -> GatePassed:
         """Waits at the gate.
@@ -44,20 +59,20 @@ class JobBoundaries:
         Raises:
             DeviceError: the device was lost and stayed away, or cannot be asked.
         """
-        passed = self._gate.wait(self._look, self._tell, self._fresh())
+        just_asked = time.monotonic() - self._asked_after_s < POLL_S
+        self._asked_after_s = -math.inf
+        passed = self._gate.wait(self._look, self._tell, self.last if just_asked else None)
         if passed.outcome == "no temperature" and not self._told_why_not:
             self._told_why_not = True
-            self._tell("the device tells no temperature: no job waits for it to cool down")
+            self._tell("no job waits for the device to cool down: it tells no temperature", 0, 1)
         return passed
 
     def after_job(self, passed: GatePassed) -> JobConditions:
         """What held around the job that followed `passed`; the job's result is never lost by it."""
-        try:
-            status = read_device_status(self._target)
-            self._last = (time.monotonic(), status)
-            after = Boundary.from_status(self._facts, status)
-        except DeviceError:
-            after = None
+        after = None
+        with suppress(DeviceError):
+            after = Boundary.from_status(self._facts, self._ask())
+            self._asked_after_s = time.monotonic()
         return JobConditions(
             before=Boundary.from_status(self._facts, passed.status),
             after=after,
@@ -65,14 +80,13 @@ class JobBoundaries:
             waited_s=passed.waited_s,
         )
 
-    def _fresh(self) -> DeviceStatus | None:
-        """What the device said after the last job, if that was just now; it serves once."""
-        last, self._last = self._last, None
-        return last[1] if last is not None and time.monotonic() - last[0] < POLL_S else None
-
     def _look(self) -> DeviceStatus:
         try:
-            return read_device_status(self._target)
+            return self._ask()
         except LOST:
             self._target.wait_for(timeout_s=self._patience_s)
-            return read_device_status(self._target)
+            return self._ask()
+
+    def _ask(self) -> DeviceStatus:
+        self.last = read_device_status(self._target)
+        return self.last
