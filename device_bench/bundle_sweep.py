@@ -160,7 +160,6 @@ class BundleSweep:
         `on_begin` is called where there is something to measure.
 
         Raises:
-            SweepSettingsError: the sweep has no such arm.
             DeviceError: the job failed; nothing of it is kept.
         """
         arm = asked.choose(self.measurements)

@@ -43,12 +43,17 @@ class LongRun:
                 remedy="give it 10 minutes or more: phones throttle late",
             )
 
-    def choose(self, measurements: Sequence[Measurement]) -> Arm:
-        """The arm, of those that a sweep has measured; the largest on its fastest placement.
+    def refuse_unless_among(self, arms: Sequence[Arm]) -> None:
+        """Before anything is measured.
 
         Raises:
             SweepSettingsError: the arm that was asked for is not among them.
         """
+        if self.arm is not None:
+            named_arm(arms, self.arm)
+
+    def choose(self, measurements: Sequence[Measurement]) -> Arm:
+        """The arm, of those that a sweep has measured; the largest on its fastest placement."""
         if self.arm is not None:
             return named_arm([each.arm for each in measurements], self.arm)
         fastest = compare_placements(measurements)[0]

@@ -39,9 +39,13 @@ def run_sweeps(
             left when they end, however they do: what holds on the device meanwhile.
 
     Raises:
+        SweepSettingsError: a sweep has no such arm as is to run for long.
         SweepMismatchError: a folder holds the samples of another sweep.
         DeviceError: a job failed; all finished jobs are kept.
     """
+    if long_run is not None:
+        for sweep in sweeps:
+            long_run.refuse_unless_among(sweep.plan.arms)
     for sweep in sweeps:
         sweep.begin()
 

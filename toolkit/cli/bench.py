@@ -14,6 +14,7 @@ from rich.table import Table
 
 from android_harness.job import Estimator
 from android_harness.state.wanted_settings import SettingsChoice
+from device_bench.policies.cooldown import COOL_C, PATIENCE_S
 from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import (
     DeviceOption,
@@ -22,6 +23,7 @@ from toolkit.cli.options import (
     PatienceOption,
     SettingsOption,
     TimeoutOption,
+    celsius_or_off,
     integers,
     names,
 )
@@ -29,6 +31,7 @@ from toolkit.cli.options import (
 if TYPE_CHECKING:
     from android_harness.fleet.task_queue import Report
     from android_harness.target import Target
+    from device_bench.policies.job_boundaries import JobBoundaries
     from toolkit.cli.fleet import Outcome
 
 
@@ -76,6 +79,27 @@ def bench(
         bool,
         typer.Option("--profile-ops", help="Also time the operators of ExecuTorch's programs."),
     ] = False,
+    cooldown_above: Annotated[
+        str,
+        typer.Option(
+            metavar="CELSIUS|off",
+            help="A job waits while skin, battery or chip are hotter than this, and than 3 degrees "
+            "above the sweep's begin.",
+        ),
+    ] = f"{COOL_C:g}",
+    cooldown_patience: Annotated[
+        float, typer.Option(min=0, help="Seconds after which a job begins on a hot device.")
+    ] = PATIENCE_S,
+    sustained_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Run one arm for so long at the end; 10 or more show heat."),
+    ] = None,
+    sustained_arm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="B,T,K[,ESTIMATOR]", show_default="the largest", help="Which arm that is."
+        ),
+    ] = None,
     settings: SettingsOption = "measuring",
     telemetry: Annotated[
         bool, typer.Option(help="Record temperatures, clocks, memory and battery meanwhile.")
@@ -94,7 +118,10 @@ def bench(
     """
     from android_harness.targets.discover import ALL, expand_targets
     from device_bench.cores import ThreadCount, placements_on
+    from device_bench.policies.cooldown import CooldownGate
+    from device_bench.policies.job_boundaries import JobBoundaries
     from device_bench.program_sizes import padded_arms
+    from device_bench.sustained import LongRun
     from device_bench.sweep import arms_of, run_sweep
     from exporters.manifest import Bundle
     from toolkit.cli.fleet import (
@@ -108,6 +135,8 @@ def bench(
     batches, lengths, at_once = integers(batch), integers(tokens), integers(directions)
     estimators = get_args(Estimator) if estimator == "all" else names(estimator)
     ranges = names(layers)
+    cool_c = celsius_or_off(cooldown_above)
+    long_run = None if sustained_minutes is None else LongRun(sustained_minutes, sustained_arm)
     threads_of: list[ThreadCount] = [
         "cores" if name == "cores" else int(name) for name in names(threads)
     ]
@@ -124,6 +153,13 @@ def bench(
 
     def measure(spec: str, reached: Target, report: Report) -> Path:
         runner = install_and_report(reached, loaded, report, device, patience_minutes=patience)
+        boundaries = JobBoundaries(
+            reached,
+            runner.facts,
+            patience_s=runner.patience_s,
+            gate=CooldownGate(cool_c, cooldown_patience),
+            tell=_telling_of_heat(report),
+        )
         placements = placements_on(runner.facts, threads_of, names(cores))
         run_sweep(
             runner,
@@ -138,7 +174,9 @@ def bench(
             seed=seed,
             profile_operators=profile_ops,
             timeout_s=timeout,
-            on_progress=_reporting(reached, report),
+            boundaries=boundaries,
+            long_run=long_run,
+            on_progress=_reporting(boundaries, report),
             conditions=_conditions(reached, folders[spec], settings, telemetry, idle_seconds),
         )
         return folders[spec]
@@ -178,25 +216,30 @@ def _conditions(
             yield
 
 
-def _reporting(target: Target, report: Report) -> Callable[[str, int, int], None]:
+def _reporting(boundaries: JobBoundaries, report: Report) -> Callable[[str, int, int], None]:
     """How a sweep reports itself: what it measures next, and how warm the device is."""
     from toolkit.cli.fleet_display import JOBS
 
     def on_progress(arm: str, done: int, total: int) -> None:
-        report(JOBS, done, total, arm, _warmth(target) if err.is_terminal else None)
+        report(JOBS, done, total, arm, _warmth(boundaries))
 
     return on_progress
 
 
-def _warmth(target: Target) -> float | None:
-    """Degrees Celsius of the device's skin, or else of its battery; asked between two jobs."""
-    from android_harness.errors import DeviceError
-    from android_harness.facts.device_status import read_device_status
+def _telling_of_heat(report: Report) -> Callable[[str, float, float], None]:
+    """How a wait for a device to cool down is reported."""
 
-    try:
-        status = read_device_status(target)
-    except DeviceError:
-        return None  # whoever needs the device next waits for it
+    def tell(words: str, waited_s: float, patience_s: float) -> None:
+        report("cooldown", round(waited_s), round(patience_s), words)
+
+    return tell
+
+
+def _warmth(boundaries: JobBoundaries) -> float | None:
+    """Degrees Celsius of the device's skin, or else of its battery, when it was last asked."""
+    status = boundaries.last
+    if status is None:
+        return None
     skin = status.thermal.hottest("skin")
     return status.battery.celsius if skin is None else skin.celsius
 
