@@ -113,9 +113,7 @@ def count(kind: str, seeds: int) -> dict[str, Any]:
     }
 
 
-def _count_job(
-    jobs: Counter[str], made: MadeSweep, position: int, reasons: set[str]
-) -> set[str]:
+def _count_job(jobs: Counter[str], made: MadeSweep, position: int, reasons: set[str]) -> set[str]:
     """Counts a job; the reasons that were given to it falsely."""
     false: set[str] = set()
     for factor, policies in (

@@ -1,9 +1,10 @@
-"""Made-up sweeps with known faults: samples, conditions and telemetry as a device would leave them.
+"""Made-up sweeps with known faults: samples, conditions and telemetry as a device leaves them.
 
-A sweep is 4 arms in 6 blocks of jobs with 3 repetitions of a second or so. A repetition's seconds are
-its arm's, times what a fault makes of them at that time, times log-normal noise of the repetition
-and half as much of the job. Sensors have their rates, their lags and their own noise, and lose
-every fifth reading.
+A sweep is 4 arms in 6 blocks of jobs with 3 repetitions of a second or so. A repetition takes its
+arm's seconds, times what a fault makes of them at that time, times log-normal noise of the
+repetition and half as much of the job. Sensors have their rates, their lags and their own noise,
+and lose every fifth reading. A sweep without sensors is one of a GPU, on a device that tells no
+thermal status.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Fault:
         slower: the cores are, which sensors see.
         taken: as much time as other programs take, on top of the job's own.
         spikes: how many single repetitions are 3 to 10 times as long.
-        sensors: frequencies, thermal status and pace are told.
+        sensors: the cores compute, whose pace is measured, and the device tells its status.
     """
 
     noise: float
@@ -109,6 +110,7 @@ def make_sweep(fault: Fault, generator: np.random.Generator) -> MadeSweep:
                 Slot(block=block, arm=number),
                 position,
                 samples,
+                backend="ggml-cpu" if fault.sensors else "ggml-vulkan",
                 paces_ns=(pace_before, _pace_ns(fault, now_s, generator)),
                 conditions=_conditions(fault, now_s - status_lag_s),
             )
@@ -126,9 +128,8 @@ def sweep_seconds() -> float:
 
 
 def _pace_ns(fault: Fault, at_s: float, generator: np.random.Generator) -> int:
-    if not fault.sensors:
-        return 0
-    return round(PACE_NS * fault.slower(at_s) * (1 + abs(generator.normal(0, 0.02))))
+    slower = fault.slower(at_s) if fault.sensors else 1.0
+    return round(PACE_NS * slower * (1 + abs(generator.normal(0, 0.02))))
 
 
 def _conditions(fault: Fault, at_s: float) -> JobConditions:
@@ -162,6 +163,7 @@ def _measurement(
     position: int,
     samples: list[Sample],
     *,
+    backend: str,
     paces_ns: tuple[int, int],
     conditions: JobConditions,
 ) -> Measurement:
@@ -170,7 +172,7 @@ def _measurement(
         slot=slot,
         position=position,
         arm=arm,
-        backend="ggml-cpu",
+        backend=backend,
         threads=arm.threads,
         cpu_mask=arm.cpu_mask,
         load_wall_ns=round(LOAD_S * 1e9),

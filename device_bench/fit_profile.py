@@ -127,9 +127,7 @@ def _backend_profile(
         by_arm[measurement.arm].append(measurement)
     arms = [arm for arm in sweep.plan.arms if arm in by_arm]
     findings = row_findings(job_evidence(measurements, trace))
-    summaries = tuple(
-        _arm_summary(arm, by_arm[arm], energies[arm], findings[arm]) for arm in arms
-    )
+    summaries = tuple(_arm_summary(arm, by_arm[arm], energies[arm], findings[arm]) for arm in arms)
     sustained = None
     if long_run is not None:
         bursts = [each for each in measurements if each.arm == long_run.arm]

@@ -83,7 +83,7 @@ def named_arm(arms: Sequence[Arm], name: str) -> Arm:
 
 
 def repetitions_for(minutes: float, burst: Sequence[Measurement]) -> int:
-    """How many repetitions, of `POINT_MS` at least, last so long, by the arm's jobs in the sweep."""
+    """How many repetitions of `POINT_MS` or more last so long, by the arm's jobs in the sweep."""
     directions = burst[0].arm.directions_per_pass
     probe_s = float(np.median([value for job in burst for value in job.steady_seconds]))
     return math.ceil(_MARGIN * 60 * minutes / max(POINT_MS / 1000, directions * probe_s))

@@ -61,7 +61,7 @@ def fit_sustained(run: Measurement, bursts: Sequence[Measurement], trace: Trace)
 def _chunks(
     ends_s: NDArray[np.float64], seconds: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(end, median) of each stretch of `_CHUNK_S`; longer repetitions are stretches of their own."""
+    """(end, median) of each stretch of `_CHUNK_S`; a longer repetition is one of its own."""
     numbers = np.ceil(ends_s / _CHUNK_S)
     stretches = [numbers == number for number in np.unique(numbers)]
     return (

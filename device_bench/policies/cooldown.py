@@ -89,16 +89,15 @@ class CooldownGate:
             tell(self._words(hot, heat), waited_s, self.patience_s)
             self.sleep(min(POLL_S, self.patience_s - waited_s))
             status = look()
-            heat = self._heat(status)
+            # A hot sensor that falls silent has not cooled down.
+            heat = {**heat, **self._heat(status)}
             looks.append(heat)
         outcome: GateOutcome = "cool" if len(looks) == 1 else "cooled down"
         return GatePassed(outcome, self.clock() - began if len(looks) > 1 else 0.0, status)
 
     def _heat(self, status: DeviceStatus) -> dict[HeatGroup, float]:
         return {
-            group: celsius
-            for group, celsius in heat_of(status).items()
-            if group not in self._stuck
+            group: celsius for group, celsius in heat_of(status).items() if group not in self._stuck
         }
 
     def _limit_c(self, group: HeatGroup) -> float:

@@ -49,9 +49,8 @@ class JobEvidence:
 
     @property
     def tells_throttling(self) -> bool:
-        """Something other than its own times tells whether what computes was slowed down."""
-        told = self.thermal_status is not None or bool(self.cooling)
-        return told or (self.measurement.on_cpu and bool(self.frequencies))
+        """Something beside its own times tells it: Android, or cores whose pace is measured."""
+        return self.measurement.on_cpu or self.thermal_status is not None
 
 
 def job_evidence(measurements: Sequence[Measurement], trace: Trace) -> list[JobEvidence]:

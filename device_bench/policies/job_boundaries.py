@@ -14,7 +14,6 @@ from android_harness.target import Target
 from device_bench.policies.conditions import Boundary, JobConditions
 from device_bench.policies.cooldown import POLL_S, CooldownGate, GatePassed
 
-
 # Called with what is waited for, and after how many of at most how many seconds.
 Tell = Callable[[str, float, float], None]
 

@@ -12,9 +12,7 @@ def _look(jobs: Sequence[JobEvidence]) -> Iterator[Finding]:
     for job in jobs:
         asked, seen = job.measurement.arm.cpu_mask, job.measurement.cpu_mask
         if asked is not None and (seen is None or int(seen, 16) != int(asked, 16)):
-            yield Finding(
-                job.measurement.position, f"asked for {asked}, the kernel says {seen}", 1
-            )
+            yield Finding(job.measurement.position, f"asked for {asked}, the kernel says {seen}", 1)
 
 
 PINNING = Policy(

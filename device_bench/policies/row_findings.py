@@ -8,7 +8,7 @@ most; from there on the row itself is suspect.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from device_bench.plan import Arm
 from device_bench.policies.battery import BATTERY_LOW, BATTERY_SAVER
