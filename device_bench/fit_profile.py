@@ -147,6 +147,7 @@ def _backend_profile(
             cores=cores_in(chosen.cpu_mask) or sweep.device.cpu_count,
             imprecise_arms=sum(_imprecise(sweep, by_arm[arm]) for arm in arms),
             sustained=sustained,
+            unsettled_share=max(_unsettled_share(by_arm[arm]) for arm in arms),
         )
     )
     return BackendProfile(
@@ -160,6 +161,7 @@ def _backend_profile(
         sustained_factor=None if sustained is None else sustained.factor,
         sustained=sustained,
         tangent_cost=tangent_cost.model if tangent_cost is not None else None,
+        load_seconds=_interval([measurement.load_wall_ns / 1e9 for measurement in measurements]),
         slope_errors=slopes.errors() if slopes is not None and slopes.backend == backend else (),
         placements=placements,
     )
@@ -190,6 +192,7 @@ def _arm_summary(
     findings: tuple[RowFinding, ...],
 ) -> ArmSummary:
     seconds = [value for measurement in measurements for value in measurement.steady_seconds]
+    first = [value for measurement in measurements for value in measurement.seconds_of("first")]
     summary = summarise(seconds)
     return ArmSummary(
         batch=arm.batch,
@@ -207,4 +210,16 @@ def _arm_summary(
         joules_per_probe=energy.joules_per_probe,
         reasons=reasons_of(findings),
         findings=findings,
+        first_seconds=_interval(first) if first else None,
     )
+
+
+def _unsettled_share(measurements: Sequence[Measurement]) -> float:
+    unsettled = sum(not measurement.warmup_settled for measurement in measurements)
+    return unsettled / len(measurements)
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    """Of the median."""
+    summary = summarise(values)
+    return Interval(value=summary.median, low=summary.low, high=summary.high)

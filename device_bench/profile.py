@@ -126,6 +126,8 @@ class ArmSummary(Part):
     layers: tuple[NonNegativeInt, NonNegativeInt] | None = None
     # Above what an idle device takes (`energy.py`); None: not measured, or not beyond doubt.
     joules_per_probe: Interval | None = None
+    # Per probe, of the first ones in a process; None: in samples of before they were told apart.
+    first_seconds: Interval | None = None
     reasons: tuple[str, ...] = ()  # why this row is suspect, by the policies
     findings: tuple[RowFinding, ...] = ()  # of single jobs too
 
@@ -191,6 +193,7 @@ class BackendProfile(Part):
     sustained_factor: Interval | None = None
     sustained: Sustained | None = None  # the long run that it is from
     tangent_cost: CostModel | None = None
+    load_seconds: Interval | None = None  # of all jobs: until the model could compute
     slope_errors: tuple[SlopeError, ...] = ()  # one per estimator, where the bundle allows it
     placements: tuple[Placement, ...] = ()  # all that were measured, the fastest first
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import FiniteFloat, NonNegativeFloat
+from pydantic import Field, FiniteFloat, NonNegativeFloat
 
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.facts.device_status import DeviceStatus, FrequencyLimit
@@ -21,13 +21,13 @@ class Boundary(Part):
     `unfit` has the codes of `fit_to_measure`, and whether each affects time, energy or both.
     """
 
-    celsius: dict[HeatGroup, FiniteFloat] = {}
+    celsius: dict[HeatGroup, FiniteFloat] = Field(default_factory=dict)
     thermal_status: int | None = None
     battery_percent: float | None = None
     plugged: bool | None = None
     power_saver: bool | None = None
     frequency_limits: tuple[FrequencyLimit, ...] = ()
-    unfit: dict[str, Affects] = {}
+    unfit: dict[str, Affects] = Field(default_factory=dict)
 
     @classmethod
     def from_status(cls, facts: DeviceFacts, status: DeviceStatus) -> Self:

@@ -18,13 +18,11 @@ def _look(jobs: Sequence[JobEvidence]) -> Iterator[Finding]:
     on_cpu = [job for job in jobs if job.measurement.on_cpu]
     best: dict[str | None, int] = {}
     for job in on_cpu:
-        for pace_ns in _paces_ns(job):
-            mask = job.measurement.cpu_mask
-            best[mask] = min(pace_ns, best.get(mask, pace_ns))
+        mask, fastest_ns = job.measurement.cpu_mask, min(_paces_ns(job))
+        best[mask] = min(fastest_ns, best.get(mask, fastest_ns))
     for job in on_cpu:
-        slowest_ns = max(_paces_ns(job), default=0)
-        if slowest_ns and slowest_ns > _MOST_OF_BEST * best[job.measurement.cpu_mask]:
-            ratio = slowest_ns / best[job.measurement.cpu_mask]
+        ratio = max(_paces_ns(job)) / best[job.measurement.cpu_mask]
+        if ratio > _MOST_OF_BEST:
             yield Finding(
                 job.measurement.position,
                 f"a fixed loop took {ratio:.2f} times as long as at best",
@@ -32,9 +30,8 @@ def _look(jobs: Sequence[JobEvidence]) -> Iterator[Finding]:
             )
 
 
-def _paces_ns(job: JobEvidence) -> list[int]:
-    told = (job.measurement.pace_before_ns, job.measurement.pace_after_ns)
-    return [pace_ns for pace_ns in told if pace_ns]
+def _paces_ns(job: JobEvidence) -> tuple[int, int]:
+    return job.measurement.pace_before_ns, job.measurement.pace_after_ns
 
 
 PACE = Policy(

@@ -81,6 +81,7 @@ def _backend(
         "reasons": (REASON, *backend.reasons),
         "tangent_cost": _cost(backend.tangent_cost, compute, memory),
         "sustained": None,
+        "load_seconds": None,  # storage decides it, and no rule knows the storage
     }
     if kind.speed is not None and backend.sustained_factor is None:
         changed["sustained_factor"] = Interval(value=sustained, low=sustained, high=sustained)
@@ -113,6 +114,7 @@ def _arm(arm: ArmSummary, backend: BackendProfile, kind: Kind, factor: float) ->
         update={
             "threads": kind.threads or arm.threads,
             "seconds_per_probe": _times(arm.seconds_per_probe, factor * growth),
+            "first_seconds": None,
             "joules_per_probe": None if joules is None else _times(joules, factor),
             "provenance": "modelled",
             "reasons": (),  # of jobs of another device, whose backend keeps them

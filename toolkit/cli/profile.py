@@ -49,6 +49,12 @@ def tables(fitted: Profile) -> list[Table]:
     for backend in fitted.shown_backends:
         ranges = any(arm.layers is not None for arm in backend.arms)
         reasons = f" ({', '.join(backend.reasons)})" if backend.reasons else ""
+        notes = [f"batch B, tokens T, directions at once K; {source}"]
+        if backend.load_seconds is not None:
+            notes = [
+                f"load {backend.load_seconds.value:.3g} s; first: s/probe in a process that is new",
+                *notes,
+            ]
         table = Table(
             "B",
             "T",
@@ -56,11 +62,12 @@ def tables(fitted: Profile) -> list[Table]:
             "estimator,\nlayers" if ranges else "estimator",
             "s/probe",
             "95 % CI",
+            "first",
             "modelled",
             "peak MB",
             title=f"{fitted.target}, {backend.backend}: {backend.verdict}{reasons}",
             title_justify="left",
-            caption=f"batch B, tokens T, directions at once K; {source}",
+            caption="\n".join(notes),
             caption_justify="left",
         )
         for arm in backend.arms:
@@ -73,6 +80,7 @@ def tables(fitted: Profile) -> list[Table]:
                 f"{arm.estimator} {layers_text(arm.layers)}" if ranges else arm.estimator,
                 f"{seconds.value:.3g}",
                 f"{seconds.low:.3g} to {seconds.high:.3g}",
+                "" if arm.first_seconds is None else f"{arm.first_seconds.value:.3g}",
                 "" if modelled is None else f"{modelled:.3g}",
                 f"{arm.peak_memory_bytes / 1e6:.1f}",
             )

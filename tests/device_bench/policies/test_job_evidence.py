@@ -27,8 +27,11 @@ def trace(one_boot: bool = True, **channels: dict[float, float]) -> Trace:
     return Trace(series=series, sensors=sensors, one_boot=one_boot)
 
 
+SILENT = trace()
+
+
 def evidence(
-    recorded: Trace = trace(), seconds: tuple[float, ...] = (1.0,) * 3, **settings: object
+    recorded: Trace = SILENT, seconds: tuple[float, ...] = (1.0,) * 3, **settings: object
 ) -> JobEvidence:
     """Of a job from the device's second 0 on."""
     (found,) = job_evidence([job(0, seconds, **settings).measurement], recorded)
