@@ -89,19 +89,24 @@ def count(kind: str, seeds: int) -> dict[str, Any]:
     """What the policies made of as many sweeps of a kind."""
     jobs: Counter[str] = Counter()
     rows: Counter[str] = Counter()
-    by_policy: Counter[str] = Counter()
+    caught: Counter[str] = Counter()
+    false: Counter[str] = Counter()
     for seed in range(seeds):
         generator = np.random.default_rng([seed, list(KINDS).index(kind)])
         made = make_sweep(KINDS[kind](generator), generator)
         evidence = job_evidence(made.measurements, made.trace)
-        flagged: dict[int, set[str]] = {}
+        flagged: dict[int, set[str]] = {position: set() for position in made.slowed}
         for policy in POLICIES:
             for finding in policy.look(evidence):
-                flagged.setdefault(finding.position, set()).add(policy.reason)
-        for position in made.slowed:
-            reasons = flagged.get(position, set())
-            false = _count_job(jobs, made, position, reasons)
-            by_policy.update(false)
+                flagged[finding.position].add(policy.reason)
+        for position, reasons in flagged.items():
+            right, wrong = _sides(made, position)
+            caught.update(reasons & right)
+            false.update(reasons & wrong)
+            jobs["disturbed"] += bool(right)
+            jobs["missed"] += bool(right) and not reasons & right
+            jobs["calm"] += wrong == THROTTLING | SHARING
+            jobs["false"] += wrong == THROTTLING | SHARING and bool(reasons & wrong)
         for arm, findings in row_findings(evidence).items():
             _count_row(rows, made, arm, set(reasons_of(findings)))
     return {
@@ -109,26 +114,21 @@ def count(kind: str, seeds: int) -> dict[str, Any]:
         "sweeps": seeds,
         "jobs": {name: jobs[name] for name in ("disturbed", "missed", "calm", "false")},
         "rows": {name: rows[name] for name in ("faulty", "missed", "sound", "false", "wide")},
-        "false_by_policy": dict(by_policy),
+        "disturbed_jobs_flagged_by": dict(caught),
+        "undisturbed_jobs_flagged_by": dict(false),
     }
 
 
-def _count_job(jobs: Counter[str], made: MadeSweep, position: int, reasons: set[str]) -> set[str]:
-    """Counts a job; the reasons that were given to it falsely."""
-    false: set[str] = set()
-    for factor, policies in (
-        (made.slowed[position], THROTTLING),
-        (made.shared[position], SHARING),
-    ):
+def _sides(made: MadeSweep, position: int) -> tuple[frozenset[str], frozenset[str]]:
+    """The reasons of which a job ought to have one at least, and those it ought not to have."""
+    right: frozenset[str] = frozenset()
+    wrong: frozenset[str] = frozenset()
+    for factor, reasons in ((made.slowed[position], THROTTLING), (made.shared[position], SHARING)):
         if factor >= DISTURBED:
-            jobs["disturbed"] += 1
-            jobs["missed"] += not reasons & policies
+            right |= reasons
         elif factor <= CALM:
-            false |= reasons & policies
-    if max(made.slowed[position], made.shared[position]) <= CALM:
-        jobs["calm"] += 1
-        jobs["false"] += bool(false)
-    return false
+            wrong |= reasons
+    return right, wrong
 
 
 def _count_row(rows: Counter[str], made: MadeSweep, arm: object, reasons: set[str]) -> None:
@@ -162,7 +162,15 @@ def main() -> None:
     for each in counts:
         jobs, rows = each["jobs"], each["rows"]
         table.add_row(each["kind"], *(str(value) for value in [*jobs.values(), *rows.values()]))
-    Console(width=120).print(table)
+    by_policy = Table("sweeps", "policy", "flagged of the\ndisturbed jobs", "flagged\nfalsely")
+    for each in counts:
+        caught, false = each["disturbed_jobs_flagged_by"], each["undisturbed_jobs_flagged_by"]
+        for reason in sorted(caught.keys() | false.keys()):
+            of = f"{caught.get(reason, 0)} of {each['jobs']['disturbed']}"
+            by_policy.add_row(each["kind"], reason, of, str(false.get(reason, 0)))
+    console = Console(width=120)
+    console.print(table)
+    console.print(by_policy)
 
 
 if __name__ == "__main__":
