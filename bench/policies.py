@@ -81,6 +81,9 @@ KINDS: dict[str, Maker] = {
     "throttling in a ramp": lambda g: _ramp(g, _little(g), sensors=True),
     "step, no sensors": lambda g: _step(g, _little(g), sensors=False),
     "ramp, no sensors": lambda g: _ramp(g, _little(g), sensors=False),
+    "within jobs, no sensors": lambda g: Fault(
+        _little(g), within=float(g.uniform(0.1, 0.6)), sensors=False
+    ),
     "interference in bursts": _bursts,
 }
 

@@ -55,6 +55,7 @@ class Fault:
     Attributes:
         noise: relative standard deviation of a repetition.
         slower: the cores are, which sensors see.
+        within: how much slower the last repetition of each job is than its first, which is cool.
         taken: as much time as other programs take, on top of the job's own.
         spikes: how many single repetitions are 3 to 10 times as long.
         sensors: the cores compute, whose pace is measured, and the device tells its status.
@@ -62,6 +63,7 @@ class Fault:
 
     noise: float
     slower: OfTime = _never
+    within: float = 0.0
     taken: OfTime = _never
     spikes: int = 0
     sensors: bool = True
@@ -94,7 +96,8 @@ def make_sweep(fault: Fault, generator: np.random.Generator) -> MadeSweep:
         samples, slowed, shared = [], [], []
         for repetition in range(REPETITIONS):
             directions = max(round(1 / own_s), 1)
-            slower, taken = fault.slower(now_s), fault.taken(now_s)
+            heated = 1 + fault.within * repetition / (REPETITIONS - 1)
+            slower, taken = heated * fault.slower(now_s), fault.taken(now_s)
             noisy = of_job * generator.lognormal(0, fault.noise)
             noisy *= generator.uniform(3, 10) if len(spiked & {position * 3 + repetition}) else 1
             wall_s = own_s * directions * slower * taken * noisy

@@ -1,4 +1,7 @@
-"""The device was in no state to be measured in, by the rules of `fwdllm devices`."""
+"""A job began in a state to measure nothing in, by the rules of `fwdllm devices`.
+
+How warm a device is after a job is no such state: jobs warm it up.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,18 @@ from collections.abc import Iterator, Sequence
 from device_bench.policies.evidence import JobEvidence
 from device_bench.policies.policy import Finding, Policy
 
-# These have policies of their own, which look at more than the boundaries of a job.
-_ELSEWHERE = frozenset(["LOW-BATTERY", "POWER-SAVER", "THROTTLING", "FREQUENCY-LIMITED"])
+# These have policies of their own, which look at the end of a job and at its middle too.
+_ELSEWHERE = frozenset(["LOW-BATTERY", "POWER-SAVER", "THROTTLING"])
 
 
 def _look(jobs: Sequence[JobEvidence]) -> Iterator[Finding]:
     for job in jobs:
-        codes = {
-            code: None
-            for boundary in job.boundaries
+        codes = [
+            code
+            for boundary in job.boundaries[:1]
             for code, affects in boundary.unfit.items()
             if affects != "energy" and code not in _ELSEWHERE
-        }
+        ]
         if codes:
             yield Finding(job.measurement.position, ", ".join(codes), len(codes))
 

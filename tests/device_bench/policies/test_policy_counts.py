@@ -46,6 +46,7 @@ def test_noise_is_seen_as_what_it_is(kinds: dict[str, dict]) -> None:
         ("throttling in a step", 0.02),
         ("throttling in a ramp", 0.02),
         ("interference in bursts", 0.02),
+        ("within jobs, no sensors", 0.02),
         ("step, no sensors", 0.1),
         ("ramp, no sensors", 0.4),
     ],
