@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,6 +27,7 @@ from android_harness.records import (
     SampleRecord,
     WarmupRecord,
 )
+from android_harness.target import CommandResult
 from device_bench.model_shape import model_shape
 from device_bench.models import CostModel
 from device_bench.setting import Setting
@@ -102,6 +103,27 @@ MANIFEST = SimpleNamespace(
 )
 SHAPE = model_shape(MANIFEST, "last")  # type: ignore[arg-type]
 
+# What a phone says of itself that is in a state to be measured in.
+FIT = """
+@@fwdllm files
+/proc/uptime=86400.00
+@@fwdllm battery
+  USB powered: false
+  present: true
+  level: 80
+  scale: 100
+  temperature: 300
+@@fwdllm thermal
+Thermal Status: 0
+Current temperatures from HAL:
+	Temperature{mValue=31.0, mType=3, mName=skin, mStatus=0}
+	Temperature{mValue=36.0, mType=0, mName=BIG, mStatus=0}
+@@fwdllm power
+  mWakefulness=Awake
+@@fwdllm low-power
+0
+"""
+
 REFERENCE = SlopeReference(
     sequences=((1, 2, 3, 4), (5, 6, 7, 8)), directions=(11, 12, 13), slopes=(1.0, -2.0, 0.5)
 )
@@ -155,7 +177,12 @@ class FakeInstalledRunner:
         numbers: FakeNumbers | None = None,
         drop_out_in_gate_at: int | None = None,
     ) -> None:
-        self.target = SimpleNamespace(name="adb:FAKE")
+        self.target = SimpleNamespace(
+            name="adb:FAKE",
+            workspace=PurePosixPath("/data/local/tmp/fwdllm"),
+            check=lambda command, **_: CommandResult(0, FIT.encode(), b""),
+        )
+        self.patience_s = 0.0
         self.engine = "ggml"
         self.device = None
         self.facts = DeviceFacts(
