@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from device_bench.plan import Arm, threads_text
+from device_bench.plan import Arm, placement_text
 from device_bench.policies.evidence import JobEvidence
 from device_bench.policies.policy import Finding, Policy
 
@@ -28,7 +28,7 @@ def _look(jobs: Sequence[JobEvidence]) -> Iterator[Finding]:
         if lost > _MOST_LOST_CORES:
             yield Finding(
                 job.measurement.position,
-                f"{threads_text(job.measurement.threads)} got {job.cores:.2f} cores, "
+                f"{placement_text(*job.measurement.arm.placement)} got {job.cores:.2f} cores, "
                 f"{best[job.measurement.arm]:.2f} at best",
                 lost,
             )
