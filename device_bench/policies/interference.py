@@ -28,7 +28,7 @@ def _look(jobs: Sequence[JobEvidence]) -> Iterator[Finding]:
         if lost > _MOST_LOST_CORES:
             yield Finding(
                 job.measurement.position,
-                f"{placement_text(job.measurement.threads, None)} got {job.cores:.2f} cores, "
+                f"{placement_text(*job.measurement.arm.placement)} got {job.cores:.2f} cores, "
                 f"{best[job.measurement.arm]:.2f} at best",
                 lost,
             )
