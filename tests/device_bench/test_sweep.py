@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +15,7 @@ from device_bench.provenance import Sweep
 from device_bench.samples import read_measurements
 from device_bench.sweep import arms_of, run_sweep
 from device_bench.time_left import TimeLeft
+from exporters.errors import ContractError
 from tests.device_bench.fake_timing_runner import (
     ADAPTED_LAYERS,
     BASE_MEMORY_BYTES,
@@ -206,19 +206,16 @@ def test_layers_without_lora_are_refused_before_anything_is_written(tmp_path: Pa
     assert not folder.exists()
 
 
-def test_samples_of_before_ranges_of_layers_are_read(tmp_path: Path) -> None:
+def test_a_sweep_of_an_older_version_is_not_taken_up(tmp_path: Path) -> None:
     measure(FakeInstalledRunner(), tmp_path)
-    samples, description = tmp_path / "samples.jsonl", tmp_path / "sweep.json"
-    samples.write_text(samples.read_text().replace(',"layers":null', ""))
+    description = tmp_path / "sweep.json"
     text = description.read_text()
-    assert '"layers": null' in text
-    description.write_text(re.sub(r',\s*"layers": null', "", text))
-    runner = FakeInstalledRunner()
+    description.write_text(text.replace('"schema_version": 2', '"schema_version": 1', 1))
 
-    measure(runner, tmp_path)
+    with pytest.raises(ContractError, match="schema version 1, this fwdllm reads") as caught:
+        measure(FakeInstalledRunner(), tmp_path)
 
-    assert runner.jobs == []
-    assert {each.arm.layers for each in read_measurements(samples)} == {None}
+    assert caught.value.remedy == "measure again into another folder"
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -83,14 +83,14 @@ def bench(
         ),
     ] = None,
     blocks: Annotated[
-        int | None, typer.Option(min=1, help="Jobs of each arm, at least.", show_default="3")
+        int | None, typer.Option(min=1, help="Jobs of each arm, at least.", show_default="6")
     ] = None,
     most_blocks: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Jobs of an arm that is not known precisely yet, at most.",
-            show_default="8, or --blocks if more",
+            show_default="12, or --blocks if more",
         ),
     ] = None,
     precision: Annotated[

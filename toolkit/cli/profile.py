@@ -18,7 +18,10 @@ from toolkit.cli.options import JsonOption
 
 
 def profile(
-    samples: Annotated[Path, typer.Argument(help="A samples folder of one device.")],
+    samples: Annotated[
+        list[Path],
+        typer.Argument(help="A samples folder of one device; one for each backend if several."),
+    ],
     out: Annotated[Path, typer.Option(help="The profile to write.")],
     beside: Annotated[
         list[Path] | None,
@@ -30,13 +33,26 @@ def profile(
 ) -> None:
     """Fit the device's capability profile."""
     from device_bench.fit_profile import fit_profile
+    from device_bench.join_profiles import join_profiles
 
-    fitted = fit_profile(samples, now=datetime.now(UTC), beside=beside or ())
+    now = datetime.now(UTC)
+    first, *others = samples
+    fitted = join_profiles(
+        [
+            fit_profile(first, now=now, beside=beside or ()),
+            *(fit_profile(other, now=now) for other in others),
+        ]
+    )
     fitted.write(out)
     if json:
         print_json(fitted.model_dump(mode="json"))
     else:
-        for table in (*tables(fitted), *start_tables(fitted), *estimator_tables(fitted)):
+        for table in (
+            *tables(fitted),
+            *start_tables(fitted),
+            *placement_tables(fitted),
+            *estimator_tables(fitted),
+        ):
             console.print(table)
 
 
@@ -110,6 +126,33 @@ def start_tables(fitted: Profile) -> list[Table]:
                 layers_text(arm.layers),
                 f"{first.value:.3g}",
                 f"{arm.seconds_per_probe.value:.3g}",
+            )
+        shown.append(table)
+    return shown
+
+
+def placement_tables(fitted: Profile) -> list[Table]:
+    """One table per backend that was measured on several: the fastest first."""
+    shown = []
+    for backend in fitted.shown_backends:
+        if len(backend.placements) < 2:
+            continue
+        table = Table(
+            "threads",
+            "cores",
+            "times the fastest",
+            title=f"{fitted.target}, {backend.backend}: threads and cores",
+            title_justify="left",
+            caption=f"geometric mean over the {backend.placements[0].arms} arms that all have, "
+            "measured; the profile is of the fastest",
+            caption_justify="left",
+        )
+        for placement in backend.placements:
+            relative = placement.relative_seconds
+            table.add_row(
+                str(placement.threads),
+                placement.cpu_mask or "any",
+                "" if relative is None else f"{relative:.3g}",
             )
         shown.append(table)
     return shown

@@ -6,7 +6,7 @@ from device_bench.estimators import EstimatorPrice, estimator_prices
 from device_bench.profile import ArmSummary, BackendProfile
 from exporters.lora.request import layers_text
 from toolkit.report.content import Cell, Section, Table, columns
-from toolkit.report.wording import interval_text, joules_text, megabytes, seconds_text
+from toolkit.report.wording import UNKNOWN, interval_text, joules_text, megabytes, seconds_text
 
 
 def arms_part(backend: BackendProfile, anchor: str) -> Section:
@@ -53,6 +53,25 @@ def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
         megabytes(arm.peak_memory_bytes),
         joules_text(arm),
     )
+
+
+def placements_part(backend: BackendProfile, anchor: str) -> Section:
+    """The threads and cores that were compared, the fastest first: all else is of that."""
+    table = Table(
+        f"{backend.backend}: geometric mean over {backend.placements[0].arms} arms, which all have",
+        columns("#threads", "cores", "#times the fastest (measured)"),
+        [
+            (
+                str(placement.threads),
+                placement.cpu_mask or "any",
+                UNKNOWN
+                if placement.relative_seconds is None
+                else f"{placement.relative_seconds:.3g}",
+            )
+            for placement in backend.placements
+        ],
+    )
+    return Section("Threads and cores", f"{anchor}_placements", tables=[table])
 
 
 def estimators_part(backend: BackendProfile, anchor: str) -> Section | None:

@@ -8,9 +8,10 @@ from datetime import datetime
 
 from android_harness.facts.cpu import CpuCluster
 from device_bench.outstanding import least_left
+from device_bench.placement import on_placement
 from device_bench.profile import BackendProfile, Profile
 from toolkit.report.content import Cell, Section
-from toolkit.report.device.arms import arms_part, estimators_part
+from toolkit.report.device.arms import arms_part, estimators_part, placements_part
 from toolkit.report.device.cost_model import cost_part
 from toolkit.report.device.energy import energy_part
 from toolkit.report.device.latency import latency_part
@@ -99,6 +100,8 @@ def _parts_of(
         for measurement in (samples.measurements if samples is not None else ())
         if measurement.backend == backend.backend
     ]
+    if backend.placements:
+        measurements = on_placement(measurements, backend.placements[0])
     if measurements:
         yield latency_part(measurements, anchor)
     else:
@@ -106,6 +109,8 @@ def _parts_of(
     cost = cost_part(backend, anchor)
     if cost is not None:
         yield cost
+    if len(backend.placements) > 1:
+        yield placements_part(backend, anchor)
     estimators = estimators_part(backend, anchor)
     if estimators is not None:
         yield estimators
