@@ -48,7 +48,7 @@ _PROGRAMS = ProgramRequest(
     shapes=((2, 32), (4, 64), (1, _LONGEST)), loss_slots=(4,), tangent_slots=(4,)
 )
 # Columns of tokens in all copies of a pass: larger settings take long and are no harder.
-_MOST_COLUMNS = 2048
+_MOST_COLUMNS = 1024
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Errors:
 def fitted_arms(layers: int) -> list[Arm]:
     kinds = ["central", "tangent"]
     return [
-        *arms_of([1, 4], [32, _LONGEST], [1, 4], kinds),
-        *arms_of([2], [96], [2], kinds),
+        *arms_of([1, 4], [32, _LONGEST], [1, 2], kinds),
+        *arms_of([1], [96], [8], kinds),
         *arms_of([4], [64], [4], kinds, [(layers - 1, layers - 1), (layers // 2, layers - 1)]),
     ]
 
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--backends", default="ggml-cpu,xnnpack")
     parser.add_argument("--held-out", type=int, default=24, help="settings of each model")
-    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the choice of held-out settings")
     options = parser.parse_args()
     for engine in ("ggml", "executorch"):

@@ -12,6 +12,7 @@ do not know the model's layers, so nothing is predicted of a range of them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from device_bench.memory_model import fit_memory_model
@@ -59,11 +60,9 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 def _cost(old: dict[str, Any], tangents: bool) -> dict[str, Any]:
     new = {"s_per_weight_byte": 0.0, **{_TERMS.get(name, name): old[name] for name in old}}
-    try:
+    with suppress(KeyError, TypeError):  # which are for the contract to refuse
         # The point itself was a copy, and is none of the directions that are moved now.
         new["fixed_s"] += old["per_direction_s"] if tangents else 0.0
-    except (KeyError, TypeError):
-        pass  # for the contract to refuse
     return new
 
 
