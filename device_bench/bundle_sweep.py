@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from android_harness.job import PrefixPolicy, TimeTask
 from android_harness.records import HelloRecord, Record
@@ -30,6 +31,7 @@ from device_bench.samples import (
     samples_table,
 )
 from device_bench.slopes import SLOPES_NAME, measure_slopes
+from device_bench.time_left import TimeLeft, time_left
 from exporters.durable_files import replaced_atomically
 from exporters.lora.request import layers_text
 from exporters.lora.support import Support
@@ -52,6 +54,7 @@ class BundleSweep:
     Args:
         profile_operators: also time operators one by one, into operators.parquet.
         timeout_s: limit for each job.
+        modelled: seconds of each arm's jobs, as far as known before it is measured.
 
     Raises:
         SweepSettingsError: a setting does not fit the model and its LoRA. Nothing is written.
@@ -65,6 +68,7 @@ class BundleSweep:
         *,
         profile_operators: bool = False,
         timeout_s: float | None = None,
+        modelled: Mapping[Arm, float] = MappingProxyType({}),
     ) -> None:
         manifest = installed.bundle.manifest
         _refuse_layers_without_lora(plan.arms, manifest.lora.layers)
@@ -78,6 +82,7 @@ class BundleSweep:
         self._examples = RandomExamples(plan.arms, manifest.architecture)
         self._profile_operators = profile_operators
         self._timeout_s = timeout_s
+        self._modelled = modelled
         self._sweep: Sweep | None = None
 
     @property
@@ -85,6 +90,11 @@ class BundleSweep:
         """What sweep.json says; not before `begin`."""
         assert self._sweep is not None
         return self._sweep
+
+    @property
+    def left(self) -> TimeLeft:
+        """What is to be measured still, and how long that takes."""
+        return time_left(self.plan, self.measurements, self._modelled)
 
     def begin(self) -> None:
         """Makes the SAMPLES folder, or takes up the one that an interrupted sweep left.

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from pydantic import PositiveInt
+
 from android_harness.facts.cores_to_use import CoresName, mask_of, named_cores
 from android_harness.facts.device_facts import DeviceFacts
 from device_bench.errors import SweepSettingsError
@@ -15,7 +17,7 @@ from device_bench.plan import cores_in
 ANY = "any"
 AS_CORES = "cores"
 
-ThreadCount = int | Literal["cores"]  # `cores`: as many threads as there are cores
+ThreadCount = PositiveInt | Literal["cores"]  # `cores`: as many threads as there are cores
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Placements:
     """What a device can do of what was asked for, and why it cannot do the rest."""
 
     pairs: tuple[tuple[int, str | None], ...]  # threads and CPU mask
-    left_out: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def placements_on(

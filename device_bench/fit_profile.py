@@ -128,6 +128,7 @@ def _backend_profile(
             cores=cores_in(chosen.cpu_mask) or sweep.device.cpu_count,
             cpu_masks=[(arm.cpu_mask, job.cpu_mask) for arm in arms for job in by_arm[arm]],
             imprecise_arms=sum(_imprecise(sweep, by_arm[arm]) for arm in arms),
+            unsettled_share=max(_unsettled_share(by_arm[arm]) for arm in arms),
         )
     )
     return BackendProfile(
@@ -139,6 +140,7 @@ def _backend_profile(
         verdict=verdict,
         reasons=reasons,
         tangent_cost=tangent_cost,
+        load_seconds=_interval([measurement.load_wall_ns / 1e9 for measurement in measurements]),
         slope_errors=slopes.errors() if slopes is not None and slopes.backend == backend else (),
         shape=sweep.shape,
         memory=memory,
@@ -173,6 +175,7 @@ def _models(
 
 def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnergy) -> ArmSummary:
     seconds = [value for measurement in measurements for value in measurement.steady_seconds]
+    first = [value for measurement in measurements for value in measurement.seconds_of("first")]
     summary = summarise(seconds)
     return ArmSummary(
         batch=arm.batch,
@@ -188,4 +191,16 @@ def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnerg
         provenance="measured",
         layers=arm.layers,
         joules_per_probe=energy.joules_per_probe,
+        first_seconds=_interval(first) if first else None,
     )
+
+
+def _unsettled_share(measurements: Sequence[Measurement]) -> float:
+    unsettled = sum(not measurement.warmup_settled for measurement in measurements)
+    return unsettled / len(measurements)
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    """Of the median."""
+    summary = summarise(values)
+    return Interval(value=summary.median, low=summary.low, high=summary.high)

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from android_harness.job import Estimator
+from android_harness.job import Estimator, Warmup
 from device_bench.errors import SweepSettingsError
 from device_bench.setting import LossPositions, Setting
 from exporters.contract import Part
@@ -61,14 +61,18 @@ class Arm(Part):
         )
 
     @property
-    def label(self) -> str:
-        """The arm in words, for progress and messages."""
+    def work_label(self) -> str:
+        """What it computes, in words."""
         moving = "all layers" if self.layers is None else f"layers {layers_text(self.layers)}"
-        cores = "" if self.cpu_mask is None else f" on {self.cpu_mask}"
         return (
             f"batch {self.batch}, {self.tokens} tokens, {self.directions_per_pass} at once, "
-            f"{self.estimator}, {moving}, {threads_text(self.threads)}{cores}"
+            f"{self.estimator}, {moving}"
         )
+
+    @property
+    def label(self) -> str:
+        """The arm in words, for progress and messages."""
+        return f"{self.work_label}, {placement_text(*self.placement)}"
 
 
 def cores_in(cpu_mask: str | None) -> int:
@@ -76,8 +80,10 @@ def cores_in(cpu_mask: str | None) -> int:
     return 0 if cpu_mask is None else int(cpu_mask, 16).bit_count()
 
 
-def threads_text(threads: int) -> str:
-    return "1 thread" if threads == 1 else f"{threads} threads"
+def placement_text(threads: int, cpu_mask: str | None) -> str:
+    """Threads and cores, in words."""
+    count = "1 thread" if threads == 1 else f"{threads} threads"
+    return count if cpu_mask is None else f"{count} on {cpu_mask}"
 
 
 def arms_of(
@@ -113,7 +119,7 @@ def arms_of(
             )
         ]
     except ValidationError as error:
-        raise _settings_error(error) from error
+        raise settings_error(error) from error
     if not arms:
         raise SweepSettingsError(
             "the sweep has no arms",
@@ -134,15 +140,15 @@ class SweepPlan(Part):
     """The settings of a sweep; two sweeps with equal plans measure the same thing.
 
     Every arm is measured once in each of the first `blocks` blocks, and then once in each further
-    one, up to `most_blocks`, until its interval is as narrow as `precision` (`stop_rule.py`). A job
-    has `warmup` repetitions that do not count and `repetitions` that do. A repetition is as many
-    whole probes as fill `minimum_ms`, so that arms which are shorter than the interruptions of a
-    busy device average over them. `loss_positions` says whether examples have a loss at their
+    one, up to `most_blocks`, until its interval is as narrow as `precision` (`stop_rule.py`). The
+    process of a job warms up as `warmup` says before `repetitions` that count. Such a repetition is
+    as many whole probes as fill `minimum_ms`, so that arms which are shorter than the interruptions
+    of a busy device average over them. `loss_positions` says whether examples have a loss at their
     last position, as a classification fine-tune has, or at all of them.
     """
 
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
-    warmup: NonNegativeInt
+    warmup: Warmup
     repetitions: PositiveInt
     minimum_ms: NonNegativeInt
     blocks: PositiveInt
@@ -182,12 +188,13 @@ def sweep_plan(**settings: Any) -> SweepPlan:
     try:
         return SweepPlan.model_validate(settings)
     except ValidationError as error:
-        raise _settings_error(error) from error
+        raise settings_error(error) from error
 
 
-def _settings_error(error: ValidationError) -> SweepSettingsError:
+def settings_error(error: ValidationError) -> SweepSettingsError:
+    """What is wrong with the settings of a sweep, by the name of the first wrong one."""
     problem = error.errors()[0]
-    place = ".".join(str(part) for part in problem["loc"])
+    place = ".".join(str(part) for part in problem["loc"][:2])  # field and entry
     what = f"the sweep cannot have {place} = {problem['input']!r}" if place else "the sweep"
     return SweepSettingsError(
         f"{what}: {problem['msg']}",

@@ -19,6 +19,7 @@ class Sweep(Contract):
     """The provenance of the samples beside it."""
 
     word: ClassVar[str] = "sweep description"
+    remedy: ClassVar[str] = "measure again into another folder"
     # Version 2: arms have threads and cores of their own, and a rule says how often they run.
     supported_version: ClassVar[int] = 2
 

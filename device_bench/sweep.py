@@ -6,18 +6,19 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from android_harness.job import STANDARD_WARMUP, Warmup
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.bundle_sweep import BundleSweep
 from device_bench.interleaving import interleaved
-from device_bench.outstanding import least_left
 from device_bench.plan import Arm, arms_of, sweep_plan
 from device_bench.provenance import Sweep
 from device_bench.setting import LossPositions
+from device_bench.time_left import TimeLeft, all_left
 
 __all__ = ["Arm", "arms_of", "run_sweep", "run_sweeps"]
 
-# Called with what is measured next, the jobs that are done, and those there are at least.
-OnProgress = Callable[[str, int, int], None]
+# Called with what is measured next, the jobs that are done, and what is left.
+OnProgress = Callable[[str, int, TimeLeft], None]
 
 
 def run_sweeps(
@@ -43,8 +44,7 @@ def run_sweeps(
     def report(text: str) -> None:
         if on_progress is not None:
             done = sum(len(sweep.measurements) for sweep in sweeps)
-            left = sum(least_left(sweep.plan, sweep.measurements) for sweep in sweeps)
-            on_progress(text, done, done + left)
+            on_progress(text, done, all_left([sweep.left for sweep in sweeps]))
 
     with conditions or nullcontext():
         for sweep in sweeps:
@@ -63,7 +63,7 @@ def run_sweep(
     arms: Sequence[Arm],
     out_folder: Path,
     *,
-    warmup: int = 2,
+    warmup: Warmup = STANDARD_WARMUP,
     repetitions: int = 3,
     minimum_ms: int = 100,
     blocks: int = 3,
@@ -84,8 +84,8 @@ def run_sweep(
     job measures them by each estimator of the sweep (`slopes.py`).
 
     Args:
-        warmup: untimed repetitions at the start of each job.
-        repetitions: timed repetitions of each job.
+        warmup: what each job repeats before its repetitions count.
+        repetitions: of each job, those that count.
         minimum_ms: how long a repetition lasts at least; it then holds several probes.
         blocks: jobs of each arm, at least.
         most_blocks: jobs of an arm at most; None: as many as `blocks`.

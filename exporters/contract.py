@@ -37,6 +37,7 @@ class Contract(Part):
     supported_version: ClassVar[int] = 1
     migrations: ClassVar[Mapping[int, Migration]] = {}  # by the version that a step starts from
     word: ClassVar[str]
+    remedy: ClassVar[str] = "regenerate it with this version of fwdllm"  # of one that is no good
 
     schema_version: Annotated[int, Field(strict=True)] = 1
 
@@ -102,7 +103,7 @@ class Contract(Part):
                 problem = error
         raise ContractError(
             f"this is not a valid {word}: {_first_problems(problem)}",
-            remedy="regenerate it with this version of fwdllm",
+            remedy=cls.remedy,
             file=file,
         ) from problem
 
@@ -128,7 +129,7 @@ class Contract(Part):
                 f"the {word} has schema version {version}, this fwdllm reads {readable} {current}",
                 remedy="read it with the fwdllm that wrote it, or a newer one"
                 if version > current
-                else "regenerate it with this version of fwdllm",
+                else cls.remedy,
                 file=file,
             )
         for step in range(version, current):

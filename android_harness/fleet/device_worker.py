@@ -117,10 +117,17 @@ class DeviceWorker:
 
     def _attempt(self, task: FleetTask, target: Target) -> None:
         def report(
-            stage: str, done: int, total: int, detail: str = "", celsius: float | None = None
+            stage: str,
+            done: int,
+            total: int,
+            detail: str = "",
+            celsius: float | None = None,
+            left_s: tuple[float, float] | None = None,
         ) -> None:
             self._queue.reached(self.device, stage, done)
-            self._emit(TaskProgress(self.device, task.name, stage, done, total, detail, celsius))
+            self._emit(
+                TaskProgress(self.device, task.name, stage, done, total, detail, celsius, left_s)
+            )
 
         self._emit(TaskStarted(self.device, task.name))
         try:

@@ -58,6 +58,7 @@ class TaskProgress:
     Attributes:
         detail: what it does now, in words; may be empty.
         celsius: how warm the device is; None: unknown.
+        left_s: seconds until the stage is done, at the earliest and at the latest; None: unknown.
     """
 
     device: str
@@ -67,6 +68,7 @@ class TaskProgress:
     total: int
     detail: str = ""
     celsius: float | None = None
+    left_s: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

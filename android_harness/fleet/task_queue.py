@@ -15,7 +15,14 @@ class Report(Protocol):
     """How a task says how far it is; see `TaskProgress`."""
 
     def __call__(
-        self, stage: str, done: int, total: int, detail: str = "", celsius: float | None = None, /
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        detail: str = "",
+        celsius: float | None = None,
+        left_s: tuple[float, float] | None = None,
+        /,
     ) -> None: ...
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from android_harness.building.accelerators import accelerator_of
+from android_harness.building.accelerators import Accelerator, accelerator_of
 from android_harness.building.choose_runner import check_runner_starts, choose_runner
 from android_harness.building.engines import Engine, engine_of
 from android_harness.building.executorch_delegates import PhoneDelegate, phone_delegate
@@ -222,6 +222,7 @@ def install_runner(
     bundle: Bundle,
     *,
     device: str | None = None,
+    accelerators: Sequence[Accelerator] = (),
     runner: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     patience_s: float = PATIENCE_S,
@@ -231,6 +232,8 @@ def install_runner(
     Args:
         device: what computes there, such as vulkan or Vulkan0; None: the CPU, or the backend that
             a bundle for ExecuTorch was exported for.
+        accelerators: what the runner must have too, so that several devices of one target can be
+            compared by the same one.
         runner: the runner binary; None takes the best one for the bundle's engine and `device`
             that was built for what the target's processor has.
         progress: called with (file name, bytes sent so far, bytes in total).
@@ -255,9 +258,9 @@ def install_runner(
             "for",
             remedy="leave --device out, or export the model for another backend",
         )
-    accelerator = accelerator_of(device)
-    accelerators = () if accelerator is None else (accelerator,)
-    runner = runner or choose_runner(target, facts, engine, accelerators)
+    own = accelerator_of(device)
+    needed = tuple(dict.fromkeys((*accelerators, *((own,) if own is not None else ()))))
+    runner = runner or choose_runner(target, facts, engine, needed)
     if not runner.is_file():
         raise RunnerMissingError("there is no such runner", device=target.name, file=runner)
     check_runner_starts(runner, target, facts)

@@ -9,6 +9,7 @@ from android_harness.job import Job
 from android_harness.records import RECORD_ADAPTER
 from android_harness.state.held_settings import HeldSettings
 from android_harness.telemetry.records import TELEMETRY_ADAPTER
+from device_bench.bench_plan import BenchPlan
 from device_bench.profile import Profile
 from device_bench.provenance import Sweep
 from device_bench.slopes import SlopeComparison
@@ -24,6 +25,7 @@ SCHEMAS = {
     "record": RECORD_ADAPTER.json_schema,
     "settings": HeldSettings.model_json_schema,
     "telemetry": TELEMETRY_ADAPTER.json_schema,
+    "bench-plan": BenchPlan.model_json_schema,
     "sweep": Sweep.model_json_schema,
     "slopes": SlopeComparison.model_json_schema,
     "profile": Profile.model_json_schema,

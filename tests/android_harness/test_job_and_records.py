@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from android_harness.job import (
     TimeTask,
     VerbalizerLoss,
     VocabularyLoss,
+    Warmup,
 )
 from android_harness.records import (
     AlongRecord,
@@ -20,9 +23,12 @@ from android_harness.records import (
     ErrorRecord,
     EvaluationRecord,
     MemoryRecord,
+    PaceRecord,
+    Phase,
     ProbeRecord,
     Record,
     SampleRecord,
+    WarmupRecord,
     parse_records,
 )
 from exporters.lora.combination import Combination
@@ -57,7 +63,11 @@ tasks = st.one_of(
     st.builds(AlongTask, direction=st.text(min_size=1), **measuring),
     st.builds(
         TimeTask,
-        warmup=st.integers(min_value=0, max_value=9),
+        warmup=st.builds(
+            Warmup,
+            least=st.integers(min_value=0, max_value=9),
+            most_ms=st.integers(min_value=0, max_value=9000),
+        ),
         repetitions=st.integers(min_value=1, max_value=99),
         first_seed=seeds,
         **probing,
@@ -90,7 +100,7 @@ middle_records = st.one_of(
     st.builds(
         SampleRecord,
         event=st.just("sample"),
-        phase=st.sampled_from(["warmup", "steady"]),
+        phase=st.sampled_from(get_args(Phase)),
         **{
             name: counts
             for name in (
@@ -103,6 +113,21 @@ middle_records = st.one_of(
                 "cpu_ns",
             )
         },
+    ),
+    st.builds(
+        WarmupRecord,
+        event=st.just("warmup"),
+        task=counts,
+        settled=st.booleans(),
+        repetitions=counts,
+        wall_ns=counts,
+    ),
+    st.builds(
+        PaceRecord,
+        event=st.just("pace"),
+        task=counts,
+        when=st.sampled_from(["before", "after"]),
+        wall_ns=counts,
     ),
     st.builds(
         ProbeRecord,

@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from android_harness.errors import IncompleteRunError
+from android_harness.job import Warmup
 from android_harness.runs.supervised_command import is_run_name
 from device_bench.errors import SamplesError, SweepMismatchError, SweepSettingsError
 from device_bench.provenance import Sweep
 from device_bench.samples import read_measurements
 from device_bench.sweep import arms_of, run_sweep
+from device_bench.time_left import TimeLeft
 from tests.device_bench.fake_timing_runner import (
     ADAPTED_LAYERS,
     HIDDEN_SIZE,
@@ -62,11 +64,12 @@ def test_the_provenance_names_device_bundle_runner_and_times(tmp_path: Path) -> 
 
 
 def test_the_table_holds_every_sample(tmp_path: Path) -> None:
-    measure(FakeInstalledRunner(), tmp_path, warmup=1)
+    measure(FakeInstalledRunner(), tmp_path, warmup=Warmup(least=7))
 
     table = pd.read_parquet(tmp_path / "samples.parquet")
-    assert len(table) == JOBS * 4
-    assert (table["phase"] == "warmup").sum() == JOBS
+    phases = table.groupby("phase").size()
+    assert dict(phases) == {"first": JOBS, "warmup": 7 * JOBS, "steady": 3 * JOBS}
+    assert table["warmup_settled"].all()
     expected = table["wall_ns"] / table["directions"] / 1e9
     assert (table["seconds_per_probe"] == expected).all()
     # Each arm runs in a process of its own, so its peak is not another arm's.
@@ -243,16 +246,19 @@ def test_a_run_with_too_few_samples_is_no_measurement(tmp_path: Path) -> None:
 
 
 def test_progress_counts_finished_jobs(tmp_path: Path) -> None:
-    calls: list[tuple[str, int, int]] = []
+    calls: list[tuple[str, int, TimeLeft]] = []
 
     measure(
         FakeInstalledRunner(),
         tmp_path,
-        on_progress=lambda text, done, total: calls.append((text, done, total)),
+        on_progress=lambda *call: calls.append(call),
     )
 
     assert [done for _, done, _ in calls] == list(range(JOBS + 1))
-    assert {total for _, _, total in calls} == {JOBS}
+    assert {done + left.jobs[0] for _, done, left in calls} == {JOBS}
+    # Before anything is measured nothing tells how long it takes.
+    assert calls[0][2].seconds is None and calls[-1][2].seconds == (0, 0)
+    assert all(left.seconds is not None for _, _, left in calls[1:])
     assert "tokens" in calls[0][0]
 
 

@@ -32,6 +32,7 @@ SOUND = Evidence(
     cores=4,
     cpu_masks=[("0xf0", "0xf0"), ("0xf0", "0x00F0")],
     imprecise_arms=0,
+    unsettled_share=0.4,
 )
 
 
@@ -42,6 +43,7 @@ def with_arm(**changes: object) -> Evidence:
 FAULTS = {
     "incomplete-sweep": replace(SOUND, jobs_measured=2),
     "too-few-repetitions": with_arm(repetitions=5),
+    "warm-up-not-settled": replace(SOUND, unsettled_share=0.5),
     "precision-not-reached": replace(SOUND, imprecise_arms=1),
     "spread-above-10-percent": with_arm(relative_spread=0.11),
     "spread-above-50-percent": with_arm(relative_spread=0.51),

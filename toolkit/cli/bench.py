@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
+from android_harness.facts.cores_to_use import CoresName
 from android_harness.job import Estimator
-from android_harness.state.wanted_settings import SettingsChoice
 from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import (
-    DeviceOption,
     EachTargetOption,
     JsonOption,
     PatienceOption,
@@ -29,52 +24,122 @@ from toolkit.cli.options import (
 if TYPE_CHECKING:
     from android_harness.fleet.task_queue import Report
     from android_harness.target import Target
-    from toolkit.cli.fleet import Outcome
+    from device_bench.bench_plan import BenchPlan
 
 
 def bench(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.")],
     target: EachTargetOption,
     out_folder: Annotated[
         Path,
-        typer.Option("--out", help="The samples folder; one inside it per device if several."),
-    ],
-    batch: Annotated[str, typer.Option(help="Examples in a batch.")] = "1,4",
-    tokens: Annotated[str, typer.Option(help="Tokens in an example.")] = "32,128",
-    directions: Annotated[str, typer.Option(help="Directions evaluated in one pass.")] = "1,8",
-    estimator: Annotated[
-        str, typer.Option(help=f"all, or some of {', '.join(get_args(Estimator))}.")
-    ] = "all",
-    layers: Annotated[
-        str, typer.Option(help="Layers whose LoRA moves: all, last:N or A-B, or several of them.")
-    ] = "all",
-    device: DeviceOption = None,
-    threads: Annotated[
-        str, typer.Option(help="Threads; `cores`: as many as the cores they run on.")
-    ] = "1",
-    cores: Annotated[
-        str,
         typer.Option(
-            help="Cores to run on: any, a hexadecimal mask such as 0xf0, or fastest, prime, "
-            "performance, big or efficiency."
+            "--out",
+            help="The samples folder; one inside it per device, bundle and backend if several.",
         ),
-    ] = "any",
-    warmup: Annotated[int, typer.Option(min=0, help="Untimed repetitions of each job.")] = 2,
-    repetitions: Annotated[int, typer.Option(min=1, help="Timed repetitions of each job.")] = 3,
-    minimum_ms: Annotated[
-        int, typer.Option(min=0, help="Short arms are repeated to fill this in a repetition.")
-    ] = 100,
-    blocks: Annotated[int, typer.Option(min=1, help="Jobs of each arm, at least.")] = 3,
+    ],
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(help="Bundle folders.", show_default="those of --plan")
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file of what to measure; the options below replace its fields."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            show_default="cpu",
+            help="What computes on the targets: cpu, vulkan, opencl or hexagon, or one device of "
+            "them by its name, or several. `fwdllm runner build --with` must have built them.",
+        ),
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="Examples in a batch.", show_default="1,4")
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="Tokens in an example.", show_default="32,128")
+    ] = None,
+    directions: Annotated[
+        str | None, typer.Option(help="Directions evaluated in one pass.", show_default="1,8")
+    ] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(help=f"all, or some of {', '.join(get_args(Estimator))}.", show_default="all"),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers whose LoRA moves: all, last:N or A-B, or several of them.",
+            show_default="all",
+        ),
+    ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(help="Threads; cores: as many as the cores have.", show_default="1"),
+    ] = None,
+    cores: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Cores to run on: any, masks such as 0xf0, {', '.join(get_args(CoresName))}.",
+            show_default="any",
+        ),
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option(min=1, help="Jobs of each arm, at least.", show_default="3")
+    ] = None,
     most_blocks: Annotated[
-        int, typer.Option(min=1, help="Jobs of an arm that is not known precisely yet, at most.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Jobs of an arm that is not known precisely yet, at most.",
+            show_default="8, or --blocks if more",
+        ),
+    ] = None,
     precision: Annotated[
-        float, typer.Option(min=0, help="Half the width of an arm's interval over its median.")
-    ] = 0.05,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order and the tokens.")] = 0,
+        float | None,
+        typer.Option(
+            help="Half the width of the 95 % interval of an arm's jobs, relative to their median, "
+            "that is narrow enough.",
+            show_default="0.05",
+        ),
+    ] = None,
+    warmup: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Repetitions of each job before any counts, at least.", show_default="6"
+        ),
+    ] = None,
+    warmup_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="How long they go on at most if they never settle; 0: none.",
+            show_default="60",
+        ),
+    ] = None,
+    repetitions: Annotated[
+        int | None,
+        typer.Option(min=1, help="Repetitions of each job that count.", show_default="3"),
+    ] = None,
+    minimum_ms: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Short arms are repeated to fill this in a repetition.",
+            show_default="100",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the order and the tokens.", show_default="0")
+    ] = None,
     profile_ops: Annotated[
         bool,
         typer.Option("--profile-ops", help="Also time the operators of ExecuTorch's programs."),
+    ] = False,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="An earlier profile of the devices, to estimate the time from."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be measured, and measure nothing.")
     ] = False,
     settings: SettingsOption = "measuring",
     telemetry: Annotated[
@@ -90,161 +155,114 @@ def bench(
 ) -> None:
     """Time a sweep on all devices at once; run it again to continue an interrupted one.
 
-    Devices that share a processor, such as local and fake phones, take turns.
+    Every combination of the lists is measured. Devices that share a processor, such as local and
+    fake phones, take turns.
     """
     from android_harness.targets.discover import ALL, expand_targets
-    from device_bench.cores import ThreadCount, placements_on
+    from device_bench.bench_parts import bench_parts
+    from device_bench.cores import Placements
+    from device_bench.profile_files import read_profiles
     from device_bench.program_sizes import padded_arms
-    from device_bench.sweep import arms_of, run_sweep
-    from exporters.manifest import Bundle
-    from toolkit.cli.fleet import (
-        folder_of,
-        install_and_report,
-        on_each_device,
-        raise_failures,
-    )
+    from device_bench.sweep import run_sweeps
+    from exporters.errors import FwdllmError
+    from toolkit.cli.bench_conditions import bench_conditions
+    from toolkit.cli.bench_dry_run import dry_runs, print_dry_runs
+    from toolkit.cli.bench_results import print_profiles, row_of, summary
+    from toolkit.cli.bench_sweeps import on_progress, sweeps_on
+    from toolkit.cli.fleet import folder_of, on_each_device, raise_failures
     from toolkit.cli.recorded_command import recorded_command
 
-    batches, lengths, at_once = integers(batch), integers(tokens), integers(directions)
-    estimators = get_args(Estimator) if estimator == "all" else names(estimator)
-    ranges = names(layers)
-    threads_of: list[ThreadCount] = [
-        "cores" if name == "cores" else int(name) for name in names(threads)
-    ]
-    loaded = Bundle(bundle)
-    model_layers = loaded.manifest.architecture.layers
-    moving = [_moving(text, model_layers) for text in ranges]
-    arms = arms_of(batches, lengths, at_once, estimators, moving)
-
-    for arm in padded_arms(arms, loaded.manifest.programs):
-        err.print(f"padded, no program is of that size: {arm.label}", highlight=False)
+    given: dict[str, Any] = {
+        "bundles": bundles or None,
+        "backends": _read(names, device),
+        "batch": _read(integers, batch),
+        "tokens": _read(integers, tokens),
+        "directions": _read(integers, directions),
+        "estimator": get_args(Estimator) if estimator == "all" else _read(names, estimator),
+        "layers": _read(names, layers),
+        "threads": _read(_threads, threads),
+        "cores": _read(names, cores),
+        "blocks": blocks,
+        "most_blocks": most_blocks,
+        "precision": precision,
+        "warmup": warmup,
+        "warmup_seconds": warmup_seconds,
+        "repetitions": repetitions,
+        "minimum_ms": minimum_ms,
+        "seed": seed,
+        "profile_operators": profile_ops or None,
+    }
+    asked = _asked(plan, {name: value for name, value in given.items() if value is not None})
+    if not asked.bundles:
+        raise FwdllmError("no bundle is given", remedy="name its folder, or give a --plan with it")
+    parts = bench_parts(asked.bundles, asked.backends)
+    for bundle in dict.fromkeys(part.bundle for part in parts):
+        # What no device could measure is refused before one is touched.
+        anywhere = asked.for_bundle(bundle.manifest, Placements(pairs=((1, None),)))
+        for arm in padded_arms(anywhere.arms, bundle.manifest.programs):
+            err.print(f"padded, no program is of that size: {arm.work_label}", highlight=False)
+    profiles = [] if profile is None else read_profiles(profile)
     targets = expand_targets(target)
     alone = len(targets) == 1 and ALL not in target
     folders = {spec: out_folder if alone else out_folder / folder_of(spec) for spec in targets}
+    if dry_run:
+        runs = dry_runs(asked, parts, folders, profiles)
+        if json:
+            print_json([run.document() for run in runs])
+        else:
+            print_dry_runs(runs)
+        return
 
-    def measure(spec: str, reached: Target, report: Report) -> Path:
-        runner = install_and_report(reached, loaded, report, device, patience_minutes=patience)
-        placements = placements_on(runner.facts, threads_of, names(cores))
-        run_sweep(
-            runner,
-            arms_of(batches, lengths, at_once, estimators, moving, placements.pairs),
+    def measure(spec: str, reached: Target, report: Report) -> list[Path]:
+        sweeps = sweeps_on(
+            reached,
+            asked,
+            parts,
             folders[spec],
-            warmup=warmup,
-            repetitions=repetitions,
-            minimum_ms=minimum_ms,
-            blocks=blocks,
-            most_blocks=most_blocks,
-            precision=precision,
-            seed=seed,
-            profile_operators=profile_ops,
+            report,
+            profiles=profiles,
             timeout_s=timeout,
-            on_progress=_reporting(reached, report),
-            conditions=_conditions(reached, folders[spec], settings, telemetry, idle_seconds),
+            patience_minutes=patience,
         )
-        return folders[spec]
+        run_sweeps(
+            sweeps,
+            on_progress=on_progress(reached, report),
+            conditions=bench_conditions(
+                reached,
+                folders[spec],
+                [sweep.folder for sweep in sweeps],
+                settings=settings,
+                telemetry=telemetry,
+                idle_seconds=idle_seconds,
+            ),
+        )
+        return [sweep.folder for sweep in sweeps]
 
     with recorded_command(targets=targets, out=out_folder):
         outcomes = on_each_device(targets, measure, patience_minutes=patience, measuring=True)
-        rows = [_row(each, folders[each.spec], len(arms) * blocks) for each in outcomes]
+        rows = [
+            row_of(each, folder, [part.folder(parts, folder) for part in parts])
+            for each, folder in zip(outcomes, folders.values(), strict=True)
+        ]
         if json:
             print_json(rows)
         else:
-            for each in outcomes:
-                if each.result is not None:
-                    _print_profile(each.spec, each.result)
+            print_profiles(outcomes)
             if not alone:
-                out.print(_summary(rows))
+                out.print(summary(rows))
         raise_failures(outcomes)
 
 
-@contextmanager
-def _conditions(
-    target: Target, folder: Path, settings: SettingsChoice, telemetry: bool, idle_seconds: float
-) -> Iterator[None]:
-    """What holds on a device while it is measured, recorded beside its samples."""
-    from android_harness.state.held_settings import SETTINGS_NAME, held_settings
-    from android_harness.state.wanted_settings import wanted_settings
-    from android_harness.telemetry.recorder import recorded_telemetry
-    from android_harness.telemetry.records import TELEMETRY_NAME
+def _asked(file: Path | None, given: dict[str, Any]) -> BenchPlan:
+    """The plan of the file, or the usual one, with what the options say in place of its fields."""
+    from device_bench.bench_plan import BenchPlan
 
-    with held_settings(target, wanted_settings(settings)) as held:
-        held.write(folder / SETTINGS_NAME)
-        if not telemetry:
-            yield
-            return
-        with recorded_telemetry(target, folder / TELEMETRY_NAME) as recorder:
-            if idle_seconds:
-                recorder.measure_idle(idle_seconds)
-            yield
+    return (BenchPlan() if file is None else BenchPlan.read(file)).changed(given)
 
 
-def _reporting(target: Target, report: Report) -> Callable[[str, int, int], None]:
-    """How a sweep reports itself: what it measures next, and how warm the device is."""
-    from toolkit.cli.fleet_display import JOBS
-
-    def on_progress(arm: str, done: int, total: int) -> None:
-        report(JOBS, done, total, arm, _warmth(target) if err.is_terminal else None)
-
-    return on_progress
+def _read(reader: Callable[[str], Sequence[object]], text: str | None) -> Sequence[object] | None:
+    return None if text is None else reader(text)
 
 
-def _warmth(target: Target) -> float | None:
-    """Degrees Celsius of the device's skin, or else of its battery; asked between two jobs."""
-    from android_harness.errors import DeviceError
-    from android_harness.facts.device_status import read_device_status
-
-    try:
-        status = read_device_status(target)
-    except DeviceError:
-        return None  # whoever needs the device next waits for it
-    skin = status.thermal.hottest("skin")
-    return status.battery.celsius if skin is None else skin.celsius
-
-
-def _print_profile(spec: str, samples: Path) -> None:
-    from device_bench.fit_profile import fit_profile
-    from toolkit.cli.profile import estimator_tables
-
-    out.print(f"samples of {spec}: {samples}", highlight=False, soft_wrap=True)
-    for table in estimator_tables(fit_profile(samples, now=datetime.now(UTC))):
-        out.print(table)
-
-
-def _row(outcome: Outcome[Path], folder: Path, jobs: int) -> dict[str, Any]:
-    """What came of a device, as JSON shows it."""
-    from device_bench.samples import jobs_measured
-    from exporters.errors import FwdllmError
-    from toolkit.cli.fleet_display import message_of
-
-    error = outcome.error
-    return {
-        "target": outcome.spec,
-        "samples": str(folder),
-        "finished": error is None,
-        "jobs": jobs_measured(folder),
-        "jobs_in_all": jobs,
-        "error": None if error is None else message_of(error, outcome.spec),
-        "remedy": error.remedy if isinstance(error, FwdllmError) else None,
-    }
-
-
-def _summary(rows: list[dict[str, Any]]) -> Table:
-    table = Table()
-    for heading in ("device", "jobs", "samples", "failure, and its remedy"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        failure = " – ".join(row[part] for part in ("error", "remedy") if row[part])
-        jobs = f"{row['jobs']}/{row['jobs_in_all']}"
-        table.add_row(escape(row["target"]), jobs, escape(row["samples"]), escape(failure))
-    return table
-
-
-def _moving(text: str, model_layers: int) -> tuple[int, int] | None:
-    """The range of layers that an arm moves; None: all adapted ones.
-
-    Raises:
-        ExportError: the text is malformed or names layers outside the model.
-    """
-    from exporters.lora.request import layer_range
-
-    return None if text == "all" else layer_range(text, model_layers)
+def _threads(text: str) -> list[int | str]:
+    return [int(name) if name.isdecimal() else name for name in names(text)]

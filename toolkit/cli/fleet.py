@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from android_harness.building.accelerators import Accelerator
 from android_harness.errors import DeviceError
 from android_harness.fleet.device_pool import run_tasks
 from android_harness.fleet.device_worker import Patience
@@ -93,6 +94,7 @@ def install_and_report(
     report: Report,
     device: str | None,
     *,
+    accelerators: Sequence[Accelerator] = (),
     patience_minutes: float = PATIENCE_S / 60,
 ) -> InstalledRunner:
     """`install_runner` as part of a device's work."""
@@ -101,7 +103,12 @@ def install_and_report(
         report(name, done, total, f"pushing {name}")
 
     return install_runner(
-        target, bundle, device=device, progress=on_push, patience_s=60 * patience_minutes
+        target,
+        bundle,
+        device=device,
+        accelerators=accelerators,
+        progress=on_push,
+        patience_s=60 * patience_minutes,
     )
 
 

@@ -25,6 +25,7 @@ from android_harness.fleet.events import (
     TaskUndone,
 )
 from exporters.errors import FwdllmError
+from toolkit.cli.clock_times import span_text
 from toolkit.cli.console import err
 
 JOBS = "jobs"  # the stage whose steps are counted and timed; other stages show how full they are
@@ -44,6 +45,8 @@ class _Row:
     begin_done: int = 0  # when its stage began
     begin_s: float = 0.0
     celsius: float | None = None
+    left_s: tuple[float, float] | None = None  # at `told_s`
+    told_s: float = 0.0
     last_error: str = ""
 
     @property
@@ -58,6 +61,14 @@ class _Row:
         if self.stage != JOBS or self.done <= self.begin_done:
             return None
         return 60 * (self.done - self.begin_done) / (time.monotonic() - self.begin_s)
+
+    @property
+    def left(self) -> str:
+        """The time that is left by now; empty: unknown."""
+        if self.left_s is None:
+            return ""
+        since = time.monotonic() - self.told_s
+        return span_text((max(self.left_s[0] - since, 0), max(self.left_s[1] - since, 0)))
 
 
 class FleetDisplay:
@@ -118,7 +129,7 @@ class FleetDisplay:
                 escape(row.now),
                 row.progress,
                 "" if rate is None else f"{rate:.1f}",
-                "" if rate is None else _duration(60 * (row.total - row.done) / rate),
+                row.left if row.state == "working" else "",
                 "" if row.celsius is None else f"{row.celsius:.1f}",
                 escape(row.last_error),
             )
@@ -131,8 +142,10 @@ class FleetDisplay:
         stepped = event.stage == JOBS and event.done != row.done
         row.stage, row.done, row.total, row.now = event.stage, event.done, event.total, event.detail
         row.celsius = event.celsius if event.celsius is not None else row.celsius
+        row.left_s, row.told_s = event.left_s, time.monotonic()
         if event.stage == JOBS:
-            news, said = new_stage or stepped, f"{row.progress} jobs: {event.detail}"
+            left = f" ({row.left} left)" if event.left_s is not None else ""
+            news, said = new_stage or stepped, f"{row.progress} jobs: {event.detail}{left}"
         else:
             news, said = new_stage and event.done < event.total, event.detail
         return f"{event.device}: {said}" if news else None
@@ -159,9 +172,3 @@ def message_of(error: BaseException, device: str) -> str:
     if not isinstance(error, FwdllmError):
         return repr(error)
     return shorten(error.message.removeprefix(f"{device}: "), _LONGEST_MESSAGE, placeholder=" …")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

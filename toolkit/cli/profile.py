@@ -36,7 +36,7 @@ def profile(
     if json:
         print_json(fitted.model_dump(mode="json"))
     else:
-        for table in (*tables(fitted), *estimator_tables(fitted)):
+        for table in (*tables(fitted), *start_tables(fitted), *estimator_tables(fitted)):
             console.print(table)
 
 
@@ -75,6 +75,41 @@ def tables(fitted: Profile) -> list[Table]:
                 f"{seconds.low:.3g} to {seconds.high:.3g}",
                 "" if modelled is None else f"{modelled:.3g}",
                 f"{arm.peak_memory_bytes / 1e6:.1f}",
+            )
+        shown.append(table)
+    return shown
+
+
+def start_tables(fitted: Profile) -> list[Table]:
+    """One table per backend: what a process pays for loading and for its first probes."""
+    shown = []
+    for backend in fitted.shown_backends:
+        load = backend.load_seconds
+        arms = [(arm, arm.first_seconds) for arm in backend.arms if arm.first_seconds is not None]
+        if load is None or not arms:
+            continue
+        table = Table(
+            "B",
+            "T",
+            "K",
+            "estimator",
+            "layers",
+            "first\ns/probe",
+            "steady\ns/probe",
+            title=f"{fitted.target}, {backend.backend}: loads in {load.value:.3g} s",
+            title_justify="left",
+            caption="first: of a process, after loading; medians, measured",
+            caption_justify="left",
+        )
+        for arm, first in arms:
+            table.add_row(
+                str(arm.batch),
+                str(arm.tokens),
+                str(arm.directions_per_pass),
+                arm.estimator,
+                layers_text(arm.layers),
+                f"{first.value:.3g}",
+                f"{arm.seconds_per_probe.value:.3g}",
             )
         shown.append(table)
     return shown

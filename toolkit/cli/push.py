@@ -71,10 +71,15 @@ class PushedBytes:
         """Also counts what it is told."""
 
         def count(
-            stage: str, done: int, total: int, detail: str = "", celsius: float | None = None
+            stage: str,
+            done: int,
+            total: int,
+            detail: str = "",
+            celsius: float | None = None,
+            left_s: tuple[float, float] | None = None,
         ) -> None:
             self._files.setdefault(stage, (done, total))
-            report(stage, done, total, detail, celsius)
+            report(stage, done, total, detail, celsius, left_s)
 
         return count
 

@@ -26,8 +26,9 @@ from tests.android_harness.waiting import ends_soon
 from tests.exporters.models import random_llama
 from toolkit.cli.app import app
 
-QUICK = ("--batch", "1", "--tokens", "8", "--directions", "1,2", "--blocks", "1")
-QUICK += ("--warmup", "0", "--repetitions", "1", "--minimum-ms", "0")
+QUICK = ("--batch", "1", "--tokens", "8", "--directions", "1,2")
+QUICK += ("--blocks", "1", "--most-blocks", "1")
+QUICK += ("--warmup-seconds", "0", "--repetitions", "1", "--minimum-ms", "0")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_every_estimator_is_measured_unless_asked_otherwise(bundle: Bundle, tmp_
         (("--layers", "last:4"), "do not exist in a model of 3 layers"),
         (("--layers", "top"), "cannot read the LoRA layers 'top'"),
         (("--layers", "0-0"), "no layer of 0-0 has LoRA"),
-        (("--estimator", "central,all"), "estimator = 'all'"),
+        (("--estimator", "central,all"), "estimator.1 = 'all'"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(

@@ -40,7 +40,18 @@ from toolkit.cli.app import app
 from toolkit.cli.fleet_display import JOBS, FleetDisplay
 
 SWEEP = ("--batch", "1", "--tokens", "4,8", "--directions", "1", "--estimator", "tangent")
-SWEEP += ("--blocks", "5", "--warmup", "0", "--repetitions", "1", "--minimum-ms", "0")
+SWEEP += (
+    "--blocks",
+    "5",
+    "--most-blocks",
+    "5",
+    "--warmup-seconds",
+    "0",
+    "--repetitions",
+    "1",
+    "--minimum-ms",
+    "0",
+)
 JOBS_OF_SWEEP = 10
 
 
@@ -119,7 +130,7 @@ def test_a_summary_names_every_device_and_what_to_do(bundle: Bundle, tmp_path: P
     assert result.exit_code == 1
     assert isinstance(result.exception, DeviceGoneError) and gone in str(result.exception)
     assert f"{JOBS_OF_SWEEP}/{JOBS_OF_SWEEP}" in result.stdout
-    assert f"0/{JOBS_OF_SWEEP}" in result.stdout
+    assert "0/?" in result.stdout  # how many there are depends on the device
     assert "check the" in result.stdout  # the remedy's first words, wherever its lines break
 
 
@@ -157,8 +168,8 @@ def test_the_display_says_where_each_device_is() -> None:
     display = FleetDisplay(["a", "b"])
     error = DeviceGoneError("no route", device="a")
 
-    def jobs(done: int) -> TaskProgress:
-        return TaskProgress("a", "t", JOBS, done, 9, f"arm {done}")
+    def jobs(done: int, left_s: tuple[float, float] | None = None) -> TaskProgress:
+        return TaskProgress("a", "t", JOBS, done, 9, f"arm {done}", None, left_s)
 
     story = [
         (DeviceReady("a", DeviceIdentity("S1", None)), "a: answers"),
@@ -167,7 +178,8 @@ def test_the_display_says_where_each_device_is() -> None:
         (TaskProgress("a", "t", "base.gguf", 50, 90, "pushing base.gguf"), None),
         (jobs(3), "a: 3/9 jobs: arm 3"),
         (jobs(3), None),
-        (jobs(4), "a: 4/9 jobs: arm 4"),
+        (jobs(4, (65, 65)), "a: 4/9 jobs: arm 4 (1:05 left)"),
+        (jobs(5, (50.2, 3661.2)), "a: 5/9 jobs: arm 5 (0:50 to 1:01:01 left)"),
         (TaskFailed("a", "t", error), "a: failed, is tried again: no route"),
         (DeviceLost("a", error), "a: lost, is looked for: no route"),
         (DeviceBack("a", 12.3), "a: is back after 12 s"),

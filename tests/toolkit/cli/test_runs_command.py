@@ -68,8 +68,19 @@ class Desk:
         )
 
     def bench(self) -> subprocess.Popen[bytes]:
-        quick = ["--batch", "1", "--tokens", "8", "--directions", "1,2", "--blocks", "2"]
-        quick += ["--warmup", "0", "--repetitions", "1", "--minimum-ms", "0"]
+        quick = [
+            "--batch",
+            "1",
+            "--tokens",
+            "8",
+            "--directions",
+            "1,2",
+            "--blocks",
+            "2",
+            "--most-blocks",
+            "2",
+        ]
+        quick += ["--warmup-seconds", "0", "--repetitions", "1", "--minimum-ms", "0"]
         quick += ["--estimator", "tangent", "--out", "samples"]
         return self.fwdllm("bench", str(self.bundle.folder), "--target", self.phone.target, *quick)
 

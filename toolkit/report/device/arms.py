@@ -5,12 +5,17 @@ from __future__ import annotations
 from device_bench.estimators import EstimatorPrice, estimator_prices
 from device_bench.profile import ArmSummary, BackendProfile
 from exporters.lora.request import layers_text
-from toolkit.report.content import Section, Table, columns
+from toolkit.report.content import Cell, Section, Table, columns
 from toolkit.report.wording import interval_text, joules_text, megabytes, seconds_text
 
 
 def arms_part(backend: BackendProfile, anchor: str) -> Section:
-    """Every arm, measured beside modelled."""
+    """Every arm, measured beside modelled; what a process pays before is kept apart."""
+    load = backend.load_seconds
+    facts: list[tuple[str, str | Cell]] = []
+    if load is not None:
+        words = f"{seconds_text(load.value)} s ({interval_text(load)})"
+        facts.append(("loading the model (measured)", words))
     table = Table(
         f"{backend.backend}: batch B, tokens T, directions at once K",
         columns(
@@ -22,13 +27,14 @@ def arms_part(backend: BackendProfile, anchor: str) -> Section:
             "#s per probe (measured)",
             "#95 % CI",
             "#n",
+            "#s per probe at first (measured)",
             "#s per probe (modelled)",
             "#peak MB (measured)",
             "#J per probe (measured)",
         ),
         [_row(backend, arm) for arm in backend.arms],
     )
-    return Section("Arms", f"{anchor}_arms", tables=[table])
+    return Section("Arms", f"{anchor}_arms", facts, tables=[table])
 
 
 def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
@@ -42,6 +48,7 @@ def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
         seconds_text(arm.seconds_per_probe.value),
         interval_text(arm.seconds_per_probe),
         str(arm.repetitions),
+        "" if arm.first_seconds is None else seconds_text(arm.first_seconds.value),
         "" if modelled is None else seconds_text(modelled),
         megabytes(arm.peak_memory_bytes),
         joules_text(arm),

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from android_harness.records import Phase
 from device_bench.samples import Measurement
 from device_bench.statistics import Summary, outliers, summarise
 from toolkit.report.content import Plot, Section, Table, columns
@@ -126,7 +127,7 @@ def _course(measurements: Sequence[Measurement], arms: Sequence[_ArmTimes]) -> P
     """Each repetition over its arm's median, by job: a device that heats up climbs."""
     medians = {arm.name: arm.summary.median for arm in arms}
     ordered = sorted(measurements, key=lambda each: each.position)
-    points: dict[str, list[tuple[int, float]]] = {"steady": [], "warmup": []}
+    points: dict[Phase, list[tuple[int, float]]] = {"steady": [], "warmup": [], "first": []}
     middles = []
     for job in ordered:
         median = medians[arm_name(job.arm)]
@@ -139,7 +140,11 @@ def _course(measurements: Sequence[Measurement], arms: Sequence[_ArmTimes]) -> P
         drawn = figure(height=2.6)
         axes = drawn.subplots()
         axes.axhline(1, color=SOFT, lw=1)
-        looks = {"warmup": ("^", SECOND, "warm-up"), "steady": (".", FIRST, "counted")}
+        looks: dict[Phase, tuple[str, str, str]] = {
+            "first": ("x", SOFT, "first"),
+            "warmup": ("^", SECOND, "warm-up"),
+            "steady": (".", FIRST, "counted"),
+        }
         for phase, (marker, colour, name) in looks.items():
             if points[phase]:
                 jobs, ratios = (np.array(each) for each in zip(*points[phase], strict=True))
@@ -150,7 +155,7 @@ def _course(measurements: Sequence[Measurement], arms: Sequence[_ArmTimes]) -> P
         axes.set_xlabel("job, in the order measured")
         axes.set_ylabel("times the arm's median")
         axes.grid(axis="y")
-        drawn.legend(loc="outside upper right", ncols=3)
+        drawn.legend(loc="outside upper right", ncols=4)
         return drawn
 
     return Plot(
