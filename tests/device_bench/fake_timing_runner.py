@@ -150,6 +150,13 @@ def known_seconds(setting: Setting) -> float:
     return cost.seconds(work) / setting.directions_per_pass
 
 
+def known_peak_bytes(setting: Setting) -> int:
+    """Of the process that measures it."""
+    held = SHAPE.held(setting)
+    assert held is not None
+    return BASE_MEMORY_BYTES + int(MEMORY_PER_COLUMN_BYTES * held.columns)
+
+
 class FakeInstalledRunner:
     """Answers time and probe tasks as the native runner does; remembers the jobs it was given.
 
@@ -274,8 +281,6 @@ class FakeInstalledRunner:
         assert at_once is not None
         passes = {"central": 2, "forward": 1, "tangent": 1 + at_once}[task.estimator]
         setting = Setting(batch, tokens, task.estimator, at_once, task.support.layers)
-        held = SHAPE.held(setting)
-        assert held is not None
         expected_s = at_once * known_seconds(setting)
         samples: list[Record] = []
         warmups = task.warmup.least if task.warmup.most_ms > 0 else 0
@@ -307,7 +312,7 @@ class FakeInstalledRunner:
         memory = MemoryRecord(
             event="memory",
             task=number,
-            vm_hwm_bytes=BASE_MEMORY_BYTES + int(MEMORY_PER_COLUMN_BYTES * held.columns),
+            vm_hwm_bytes=known_peak_bytes(setting),
             rss_anon_bytes=BASE_MEMORY_BYTES // 2,
             rss_file_bytes=BASE_MEMORY_BYTES // 2,
         )

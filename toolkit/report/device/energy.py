@@ -28,6 +28,11 @@ def energy_part(
         if arm.joules_per_probe is not None
     ]
     facts = [("arms with a known energy", f"{len(known)} of {len(backend.arms)}")]
+    if (model := backend.energy) is not None:
+        facts.append(("power of a probe (modelled)", f"{interval_text(model.watts)} W"))
+        if model.median_relative_error is not None:
+            error = f"{model.median_relative_error:.1%} (median)"
+            facts.append(("error of joules by that power, an arm left out", error))
     reasons = dict.fromkeys(
         reason for energy in (energies or {}).values() for reason in energy.reasons
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from matplotlib.figure import Figure
 
 from device_bench.profile import BackendProfile
@@ -26,6 +28,7 @@ def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) 
             "memory of the device",
             UNKNOWN if device_bytes is None else f"{device_bytes / 2**30:.1f} GiB",
         ),
+        *_models(backend),
     ]
 
     def draw() -> Figure:
@@ -53,3 +56,18 @@ def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) 
         ),
     )
     return Section("Memory", f"{anchor}_memory", facts, plots=[plot])
+
+
+def _models(backend: BackendProfile) -> Iterator[tuple[str, str]]:
+    for name, model in (("differences", backend.memory), ("tangents", backend.tangent_memory)):
+        if model is None:
+            continue
+        yield (
+            f"memory of {name} (modelled)",
+            f"({megabytes(model.base_bytes)} MB + {model.bytes_per_column:.3g} B a column + "
+            f"{model.bytes_per_pair:.3g} B a pair + {model.bytes_per_parameter:.3g} B a LoRA "
+            f"parameter) · {1 + model.margin:.3f}",
+        )
+        if model.median_relative_error is not None:
+            error = f"{model.median_relative_error:.1%} (median)"
+            yield f"error of the memory of {name}, an arm left out", error
