@@ -69,7 +69,7 @@ def write_samples(
 def measurement(number: int, arm: Arm, block: int, seconds: Sequence[float]) -> Measurement:
     return Measurement(
         slot=Slot(block=block, arm=number),
-        position=0,
+        position=100 * block + number,
         arm=arm,
         backend="ggml-cpu",
         threads=arm.threads,
