@@ -12,11 +12,10 @@ from device_bench.fit_profile import fit_profile
 from device_bench.profile import BackendProfile
 from device_bench.sweep import arms_of, run_sweep
 from tests.device_bench.fake_timing_runner import (
-    COST,
     PARITY,
     RELATIVE_ERRORS,
-    TANGENT_COST,
     FakeInstalledRunner,
+    known_seconds,
 )
 
 ALL = ["central", "forward", "tangent"]
@@ -40,8 +39,7 @@ def test_estimators_are_priced_at_the_same_work_with_their_best_number_at_once(
     assert list(prices) == ALL
     for estimator, price in prices.items():
         assert (price.arm.batch, price.arm.tokens, price.arm.directions_per_pass) == (4, 128, 8)
-        cost = TANGENT_COST if estimator == "tangent" else COST
-        seconds = cost.probe_seconds(batch=4, tokens=128, directions=8, estimator=estimator)
+        seconds = known_seconds(price.arm.setting)
         worth = 1 + RELATIVE_ERRORS[estimator] ** 2
         assert price.exact_seconds == pytest.approx(seconds * worth, rel=1e-6)
 

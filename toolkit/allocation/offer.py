@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from device_bench.models import CostModel
 from device_bench.profile import ArmSummary, BackendProfile, Profile
 from device_bench.setting import Setting
+from device_bench.work import ModelShape
 from toolkit.allocation.contract import Modelled
 from toolkit.allocation.uncertainty import (
     interval_sigma,
@@ -128,7 +129,7 @@ class _Costs:
             error = model.median_relative_error
             seconds, sigma = modelled, modelled_sigma(backend.arms, error)
             provenance = "modelled"
-            warnings += _doubts(model, setting)
+            warnings += _doubts(model, setting, backend.shape)
         base_pass_s = self._base_pass_s(setting)
         if base_pass_s is None:
             warnings.append("what it pays once a round is not known and counts as nothing")
@@ -175,10 +176,11 @@ class _Costs:
         )
 
 
-def _doubts(model: CostModel, setting: Setting) -> Iterator[str]:
+def _doubts(model: CostModel, setting: Setting, shape: ModelShape | None) -> Iterator[str]:
     if model.median_relative_error is None:
         yield "the error of its cost model is not known and counts as none"
-    if setting.layers is not None and model.undetermined:
+    skips = shape is not None and shape.keeps_frozen_layers
+    if setting.layers is not None and skips and model.undetermined:
         yield (
             "its arms do not tell what a pass costs from what its layers cost, so its seconds for "
             "a range of layers are a guess"

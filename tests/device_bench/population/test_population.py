@@ -38,6 +38,19 @@ def measured(facts: DeviceFacts = CLASSES["high-2018"], **given: object) -> Prof
     return made.model_copy(update={"device": facts})
 
 
+def with_weights(base: Profile) -> Profile:
+    """What a pass takes there is all for reading a weight byte."""
+    backend = only_backend(base)
+    assert backend.cost is not None and backend.shape is not None
+    cost = backend.cost.model_copy(
+        update={"fixed_s": 0.0, "s_per_weight_byte": backend.cost.fixed_s}
+    )
+    shape = backend.shape.model_copy(update={"layer_weight_bytes": 1})
+    return base.model_copy(
+        update={"backends": (backend.model_copy(update={"cost": cost, "shape": shape}),)}
+    )
+
+
 def only_backend(profile: Profile) -> BackendProfile:
     (backend,) = profile.backends
     return backend
@@ -76,15 +89,17 @@ def test_who_was_not_measured_is_never_valid() -> None:
 
 
 def test_computing_and_reading_memory_grow_by_their_own_factors() -> None:
-    base = measured()
+    base = with_weights(measured())
     (device,) = phones(base, {"old": CLASSES["entry-2015"]})
     assert device.derivation is not None
     factors = {each.name: each.value for each in device.derivation.parameters}
     before, after = only_backend(base).cost, only_backend(device).cost
     assert before is not None and after is not None
 
-    assert after.per_token_s == pytest.approx(before.per_token_s * factors["compute_factor"])
-    assert after.fixed_s == pytest.approx(before.fixed_s * factors["memory_factor"])
+    assert after.s_per_flop == pytest.approx(before.s_per_flop * factors["compute_factor"])
+    assert after.s_per_weight_byte == pytest.approx(
+        before.s_per_weight_byte * factors["memory_factor"]
+    )
     # An arm grows as the model: half of its seconds are of the tokens.
     mean = (factors["compute_factor"] + factors["memory_factor"]) / 2
     assert only_backend(device).arms[0].seconds_per_probe.value == pytest.approx(mean)

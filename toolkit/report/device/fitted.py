@@ -26,8 +26,8 @@ class Fitted:
 
     @property
     def gigaflops(self) -> float:
-        """Of all its products, attention's too."""
-        return (self.work.flops + self.work.attention_flops) / 1e9
+        """Of products with weights and LoRA, which is what the term per FLOP is of."""
+        return self.work.flops / 1e9
 
     @property
     def residual(self) -> float:
