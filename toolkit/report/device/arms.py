@@ -25,6 +25,7 @@ def arms_part(backend: BackendProfile, anchor: str) -> Section:
             "#s per probe (modelled)",
             "#peak MB (measured)",
             "#J per probe (measured)",
+            "suspect because",
         ),
         [_row(backend, arm) for arm in backend.arms],
     )
@@ -45,6 +46,7 @@ def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
         "" if modelled is None else seconds_text(modelled),
         megabytes(arm.peak_memory_bytes),
         joules_text(arm),
+        ", ".join(arm.reasons),
     )
 
 
@@ -78,8 +80,12 @@ def estimators_part(backend: BackendProfile, anchor: str) -> Section | None:
 
 
 def best_price(backend: BackendProfile) -> EstimatorPrice | None:
-    """The estimator with the cheapest exact slope, or the fastest where no error was measured."""
+    """The estimator with the cheapest exact slope, or the fastest where no error was measured.
+
+    Those whose slopes are noise come into question where all are.
+    """
     prices = estimator_prices(backend)
+    prices = [each for each in prices if not backend.is_noise(each.arm.estimator)] or prices
     known = [(price.exact_seconds, price) for price in prices if price.exact_seconds is not None]
     if known:
         return min(known, key=lambda each: each[0])[1]
