@@ -96,17 +96,43 @@ class AlongTask(Measuring):
     direction: str
 
 
-class TimeTask(Probing):
-    """Time probes: a `sample` record per repetition.
+class Warmup(Part):
+    """How long a process repeats before repetitions count.
 
-    A repetition measures `directions_per_pass` new directions, those of the seeds from
-    `first_seed` on, and again as many until it has lasted `minimum_ns`. Under `forward` the first
-    repetition also runs the task's one base pass. With `operators` an `operators` record says how
-    long each operator took; that slows small ones down.
+    It goes on until it has settled: medians of the older and the newer half of its recent
+    repetitions differ by `tolerance` at most (`runner/src/common/warmup.h` has the rule, and why).
+    That takes `least` repetitions, never fewer than 6, and a thirtieth of `most_ms`. None begins
+    after `most_ms`; 0: there is no warm-up, and nothing is shown to have settled.
+    """
+
+    least: NonNegativeInt = Field(default=6, le=1_000_000)
+    most_ms: NonNegativeInt = Field(default=60_000, le=3_600_000)
+    tolerance: PositiveFloat = Field(default=0.04, allow_inf_nan=False)
+
+    def least_seconds(self, repetition: float) -> float:
+        """How soon repetitions that take so many seconds can have settled, or time is over."""
+        most = self.most_ms / 1e3
+        return min(max(most / 30, max(self.least, 6) * repetition), most)
+
+
+STANDARD_WARMUP = Warmup()
+NO_WARMUP = Warmup(least=0, most_ms=0)
+
+
+class TimeTask(Probing):
+    """Time probes in three phases, with a `sample` record per repetition.
+
+    `first` is one repetition of `directions_per_pass` directions: what a process pays for its
+    first probes, such as the compilation of GPU kernels, states of frozen layers, and the one base
+    pass of `forward`. Then come those of `warmup`, and a `warmup` record. Then `repetitions` are
+    `steady`, between two `pace` records: each measures `directions_per_pass` directions, and again
+    as many until it has lasted `minimum_ns`. Directions are new ones all the time, those of the
+    seeds from `first_seed` on. With `operators` an `operators` record says how long each operator
+    took in the steady phase; that slows small ones down.
     """
 
     kind: Literal["time"] = "time"
-    warmup: NonNegativeInt
+    warmup: Warmup = STANDARD_WARMUP
     repetitions: PositiveInt
     minimum_ns: NonNegativeInt = 0
     first_seed: Seed = 1

@@ -18,6 +18,9 @@ from android_harness.errors import (
 from exporters.contract import Part
 from exporters.lora.combination import DirectionName
 
+# Of a repetition: a process's first probes, those until it has settled, and those that count.
+Phase = Literal["first", "warmup", "steady"]
+
 
 class RunnerDevice(Part):
     """A compute device that the runner's backend sees."""
@@ -65,12 +68,35 @@ class SampleRecord(Part):
     event: Literal["sample"]
     task: int
     repetition: int
-    phase: Literal["warmup", "steady"]
+    phase: Phase
     directions: int
     passes: int
     start_ns: int  # since boot, sleep included: the clock of /proc/uptime and of telemetry
     wall_ns: int
     cpu_ns: int  # of the whole process, all threads
+
+
+class WarmupRecord(Part):
+    """How a time task's warm-up ended; `settled` is False when it ran out of time."""
+
+    event: Literal["warmup"]
+    task: int
+    settled: bool
+    repetitions: int
+    wall_ns: int
+
+
+class PaceRecord(Part):
+    """How long one core took for a fixed chain of arithmetic, whatever the task computes.
+
+    Of several runs, the shortest: before the first steady repetition and after the last. A longer
+    one means a slower core: throttled, or another of the CPU mask.
+    """
+
+    event: Literal["pace"]
+    task: int
+    when: Literal["before", "after"]
+    wall_ns: int
 
 
 class ProbeRecord(Part):
@@ -103,7 +129,7 @@ class OperatorTime(Part):
 
 
 class OperatorsRecord(Part):
-    """How long operators took while a time task measured `directions`, warm-up not counted."""
+    """How long operators took in the steady phase of a time task, for `directions`."""
 
     event: Literal["operators"]
     task: int
@@ -196,6 +222,8 @@ Record = (
     HelloRecord
     | LoadRecord
     | SampleRecord
+    | WarmupRecord
+    | PaceRecord
     | ProbeRecord
     | OperatorsRecord
     | AlongRecord

@@ -27,7 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from android_harness.building.runner_build import build_runner
 from android_harness.examples import NO_LOSS, Example, write_examples
-from android_harness.job import Estimator, TimeTask
+from android_harness.job import NO_WARMUP, Estimator, TimeTask
 from android_harness.records import MemoryRecord, SampleRecord
 from android_harness.runs.installed_runner import InstalledRunner, install_runner
 from android_harness.targets.open_target import open_target
@@ -121,7 +121,7 @@ def time_once(arm: Arm, examples: Path, batch: int, repetitions: int) -> None:
         estimator=arm.estimator,
         epsilon=_EPSILON,
         directions_per_pass=arm.directions,
-        warmup=1,
+        warmup=NO_WARMUP,
         repetitions=repetitions,
     )
     for record in arm.runner.run(examples=examples, tasks=[task], threads=1):

@@ -19,7 +19,7 @@ from random_gguf import Shape, write_random_adapter, write_random_base
 
 from android_harness.building.recipe import native_recipe, phone_recipes
 from android_harness.building.runner_build import build
-from android_harness.job import Job, TimeTask
+from android_harness.job import NO_WARMUP, Job, TimeTask
 from android_harness.records import SampleRecord, parse_records
 
 # Widths that ggml multiplies at full speed, and few layers.
@@ -81,7 +81,7 @@ def write_job(folder: Path, quantization: str, threads: int) -> Path:
             estimator=estimator,
             epsilon=1e-2,
             directions_per_pass=4,
-            warmup=1,
+            warmup=NO_WARMUP,
             repetitions=2,
         )
         for estimator in ESTIMATORS

@@ -29,7 +29,7 @@ from random_gguf import (
 )
 
 from android_harness.building.runner_build import build_products, build_runner
-from android_harness.job import Estimator, Job, PrefixPolicy, TimeTask
+from android_harness.job import NO_WARMUP, Estimator, Job, PrefixPolicy, TimeTask
 from android_harness.records import SampleRecord, parse_records
 from exporters.lora.support import Support
 
@@ -91,7 +91,7 @@ class Bench:
             refine=arm.refine,
             directions_per_pass=arm.directions_per_pass,
             support=Support(layers=(arm.first_layer(self.shape), self.shape.layers - 1)),
-            warmup=1,
+            warmup=NO_WARMUP,
             repetitions=repetitions,
             minimum_ns=200_000_000,
         )

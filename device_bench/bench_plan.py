@@ -11,6 +11,7 @@ import yaml
 from pydantic import (
     BeforeValidator,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -19,9 +20,10 @@ from pydantic import (
 )
 
 from android_harness.facts.device_facts import DeviceFacts
-from android_harness.job import Estimator
+from android_harness.job import STANDARD_WARMUP, Estimator
 from device_bench.cores import Placements, ThreadCount, placements_on
 from device_bench.plan import SweepPlan, arms_of, settings_error, sweep_plan
+from device_bench.statistics import MINIMUM_FOR_INTERVAL
 from exporters.contract import Contract
 from exporters.errors import ContractError
 from exporters.lora.combination import Seed
@@ -29,16 +31,19 @@ from exporters.lora.request import layer_range
 from exporters.manifest import Manifest
 
 CPU = "cpu"
-# What an arm may cost beyond the least; see docs/measure.md for what that buys.
-USUAL_MOST_BLOCKS = 8
-# Of differences; it does not change what they cost.
-_EPSILON = 1e-3
+# So many jobs have an interval of 95 %, and twice as many where those differ too much: simulated by
+# `bench/stop_rule.py`.
+_BLOCKS = MINIMUM_FOR_INTERVAL
+_MOST_BLOCKS = 12
 
 Value = TypeVar("Value")
 Listed = Annotated[tuple[Value, ...], Field(min_length=1)]
 # YAML reads 0xf0 as a number.
 CoresEntry = Annotated[
-    str, BeforeValidator(lambda entry: hex(entry) if type(entry) is int else entry)
+    str,
+    BeforeValidator(
+        lambda entry: hex(entry) if type(entry) is int else entry, json_schema_input_type=str | int
+    ),
 ]
 
 
@@ -55,8 +60,10 @@ class BenchPlan(Contract):
         threads: numbers, or `cores`: as many as the cores have.
         cores: masks such as 0xf0, `any`, or names of clusters (`android_harness/facts`).
         blocks, most_blocks, precision: how often an arm is measured (`stop_rule.py`);
-            `most_blocks` null: 8, or `blocks` where that is more.
-        warmup, repetitions: of each job, untimed and timed.
+            `most_blocks` null: 12, or `blocks` where that is more.
+        warmup, warmup_seconds: repetitions of each job before any counts, at least, and how long
+            they go on at most (`Warmup`).
+        repetitions: of each job, those that count.
         minimum_ms: how long a repetition lasts at least.
         seed: of the order and of the token sequences.
         profile_operators: also time operators one by one, of bundles for ExecuTorch.
@@ -74,10 +81,11 @@ class BenchPlan(Contract):
     layers: Listed[str] = ("all",)
     threads: Listed[ThreadCount] = (1,)
     cores: Listed[CoresEntry] = ("any",)
-    blocks: PositiveInt = 3
+    blocks: PositiveInt = _BLOCKS
     most_blocks: PositiveInt | None = None
     precision: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None = 0.05
-    warmup: NonNegativeInt = 2
+    warmup: NonNegativeInt = STANDARD_WARMUP.least
+    warmup_seconds: NonNegativeFloat = STANDARD_WARMUP.most_ms / 1e3
     repetitions: PositiveInt = 3
     minimum_ms: NonNegativeInt = 100
     seed: Seed = 0
@@ -146,13 +154,12 @@ class BenchPlan(Contract):
             arms=arms_of(
                 self.batch, self.tokens, self.directions, self.estimator, moving, placements.pairs
             ),
-            warmup=self.warmup,
+            warmup={"least": self.warmup, "most_ms": round(1e3 * self.warmup_seconds)},
             repetitions=self.repetitions,
             minimum_ms=self.minimum_ms,
             blocks=self.blocks,
-            most_blocks=self.most_blocks or max(self.blocks, USUAL_MOST_BLOCKS),
+            most_blocks=self.most_blocks or max(self.blocks, _MOST_BLOCKS),
             precision=self.precision,
-            epsilon=_EPSILON,
             seed=self.seed,
             loss_positions="last",
         )

@@ -153,9 +153,9 @@ class BundleSweep:
             refuse_wrong_numbers(judge_numerics(evidence), self.installed.target.name, path)
 
     def _questions(self) -> Questions:
-        parity = self.installed.bundle.manifest.parity
+        manifest = self.installed.bundle.manifest
         smallest = min(self.plan.arms, key=lambda arm: arm.batch * arm.tokens)
-        return exported_questions(parity, self.folder) or random_questions(
+        return exported_questions(manifest, self.folder) or random_questions(
             self.folder / EXAMPLES_NAME,
             self._examples.lines_of(smallest),
             smallest.batch * smallest.tokens,

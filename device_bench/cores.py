@@ -57,7 +57,7 @@ def placements_on(
             count = available if entry == AS_CORES else entry
             assert isinstance(count, int)
             if available is not None and count > available:
-                left_out[f"{count} threads on {name}: it has {available} cores"] = None
+                left_out[f"{count} threads on {name}: more than its cores ({available})"] = None
             else:
                 pairs[count, mask] = None
     if not pairs:

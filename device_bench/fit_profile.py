@@ -132,6 +132,7 @@ def _backend_profile(
             cpu_masks=[(arm.cpu_mask, job.cpu_mask) for arm in arms for job in by_arm[arm]],
             imprecise_arms=sum(_imprecise(sweep, by_arm[arm]) for arm in arms),
             numerics=numerics,
+            unsettled_share=max(_unsettled_share(by_arm[arm]) for arm in arms),
         )
     )
     return BackendProfile(
@@ -143,6 +144,7 @@ def _backend_profile(
         verdict=verdict,
         reasons=reasons,
         tangent_cost=tangent_cost,
+        load_seconds=_interval([measurement.load_wall_ns / 1e9 for measurement in measurements]),
         slope_errors=slope_errors(evidence) if evidence is not None else (),
         numerics=numerics,
         shape=sweep.shape,
@@ -178,6 +180,7 @@ def _models(
 
 def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnergy) -> ArmSummary:
     seconds = [value for measurement in measurements for value in measurement.steady_seconds]
+    first = [value for measurement in measurements for value in measurement.seconds_of("first")]
     summary = summarise(seconds)
     return ArmSummary(
         batch=arm.batch,
@@ -193,4 +196,16 @@ def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnerg
         provenance="measured",
         layers=arm.layers,
         joules_per_probe=energy.joules_per_probe,
+        first_seconds=_interval(first) if first else None,
     )
+
+
+def _unsettled_share(measurements: Sequence[Measurement]) -> float:
+    unsettled = sum(not measurement.warmup_settled for measurement in measurements)
+    return unsettled / len(measurements)
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    """Of the median."""
+    summary = summarise(values)
+    return Interval(value=summary.median, low=summary.low, high=summary.high)

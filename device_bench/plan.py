@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from android_harness.job import Estimator
+from android_harness.job import Estimator, Warmup
 from device_bench.errors import SweepSettingsError
 from device_bench.setting import LossPositions, Setting
 from exporters.contract import Part
@@ -140,15 +140,15 @@ class SweepPlan(Part):
     """The settings of a sweep; two sweeps with equal plans measure the same thing.
 
     Every arm is measured once in each of the first `blocks` blocks, and then once in each further
-    one, up to `most_blocks`, until its interval is as narrow as `precision` (`stop_rule.py`). A job
-    has `warmup` repetitions that do not count and `repetitions` that do. A repetition is as many
-    whole probes as fill `minimum_ms`, so that arms which are shorter than the interruptions of a
-    busy device average over them. `loss_positions` says whether examples have a loss at their
+    one, up to `most_blocks`, until its interval is as narrow as `precision` (`stop_rule.py`). The
+    process of a job warms up as `warmup` says before `repetitions` that count. Such a repetition is
+    as many whole probes as fill `minimum_ms`, so that arms which are shorter than the interruptions
+    of a busy device average over them. `loss_positions` says whether examples have a loss at their
     last position, as a classification fine-tune has, or at all of them.
     """
 
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
-    warmup: NonNegativeInt
+    warmup: Warmup
     repetitions: PositiveInt
     minimum_ms: NonNegativeInt
     blocks: PositiveInt

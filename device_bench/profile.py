@@ -93,6 +93,8 @@ class ArmSummary(Part):
     layers: tuple[NonNegativeInt, NonNegativeInt] | None = None
     # Above what an idle device takes (`energy.py`); None: not measured, or not beyond doubt.
     joules_per_probe: Interval | None = None
+    # Per probe, of the first ones in a process; None: in samples of before they were told apart.
+    first_seconds: Interval | None = None
 
     @property
     def setting(self) -> Setting:
@@ -134,6 +136,7 @@ class BackendProfile(Part):
     # Seconds of a device that has run for long over seconds of its arms; None: not measured.
     sustained_factor: Interval | None = None
     tangent_cost: CostModel | None = None
+    load_seconds: Interval | None = None  # of all jobs: until the model could compute
     slope_errors: tuple[SlopeError, ...] = ()  # one per estimator, where the bundle allows it
     shape: ModelShape | None = None  # None: nothing can be predicted
     memory: MemoryModel | None = None

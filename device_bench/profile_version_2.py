@@ -12,6 +12,7 @@ do not know the model's layers, so nothing is predicted of a range of them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from device_bench.memory_model import fit_memory_model
@@ -46,7 +47,7 @@ def since_version_2(document: dict[str, Any]) -> dict[str, Any]:
         for backend in _objects(owner.get("backends")):
             for name in ("cost", "tangent_cost"):
                 if isinstance(backend.get(name), dict):
-                    backend[name] = _cost(backend[name])
+                    backend[name] = _cost(backend[name], name == "tangent_cost")
             backend["shape"] = COUNTING.model_dump(mode="json")
             for name, tangents in (("memory", False), ("tangent_memory", True)):
                 backend[name] = _memory(backend.get("arms"), tangents)
@@ -57,8 +58,12 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _cost(old: dict[str, Any]) -> dict[str, Any]:
-    return {"s_per_weight_byte": 0.0, **{_TERMS.get(name, name): old[name] for name in old}}
+def _cost(old: dict[str, Any], tangents: bool) -> dict[str, Any]:
+    new = {"s_per_weight_byte": 0.0, **{_TERMS.get(name, name): old[name] for name in old}}
+    with suppress(KeyError, TypeError):  # the contract refuses what is not there
+        # The point itself was a copy, and is none of the directions that are moved now.
+        new["fixed_s"] += old["per_direction_s"] if tangents else 0.0
+    return new
 
 
 def _memory(arms: Any, tangents: bool) -> dict[str, Any] | None:

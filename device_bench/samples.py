@@ -19,13 +19,20 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from android_harness.errors import IncompleteRunError
-from android_harness.records import LoadRecord, MemoryRecord, Record, SampleRecord
+from android_harness.records import (
+    LoadRecord,
+    MemoryRecord,
+    PaceRecord,
+    Phase,
+    Record,
+    SampleRecord,
+    WarmupRecord,
+)
 from device_bench.errors import SamplesError
 from device_bench.plan import Arm, Slot
 from exporters.contract import Part
@@ -50,7 +57,7 @@ COLUMNS = {
     "cpu_mask": "string",  # read back from the kernel; missing: any
     "block": "int64",
     "position": "int64",  # of the job in the sweep's order, from 0
-    "phase": "string",  # warmup | steady
+    "phase": "string",  # first | warmup | steady
     "repetition": "int64",
     "directions": "int64",  # probes in this repetition
     "passes": "int64",
@@ -58,8 +65,11 @@ COLUMNS = {
     "wall_ns": "int64",
     "cpu_ns": "int64",
     "seconds_per_probe": "float64",
-    "load_wall_ns": "int64",  # of the job
-    "vm_hwm_bytes": "int64",  # of the job
+    "load_wall_ns": "int64",  # of the job, like all that follow
+    "warmup_settled": "bool",
+    "pace_before_ns": "int64",
+    "pace_after_ns": "int64",
+    "vm_hwm_bytes": "int64",
 }
 
 
@@ -82,7 +92,7 @@ def samples_folder(path: Path) -> Path:
 class Sample(Part):
     """One repetition: `directions` probes in `passes` forward passes; device nanoseconds."""
 
-    phase: Literal["warmup", "steady"]
+    phase: Phase
     repetition: NonNegativeInt
     directions: PositiveInt
     passes: PositiveInt
@@ -104,22 +114,29 @@ class Measurement(Part):
     backend: str
     threads: PositiveInt
     cpu_mask: str | None  # read back from the device's kernel
-    load_wall_ns: NonNegativeInt
+    load_wall_ns: PositiveInt
     load_cpu_ns: NonNegativeInt
     weight_bytes: NonNegativeInt
     vm_hwm_bytes: PositiveInt
     rss_anon_bytes: NonNegativeInt
     rss_file_bytes: NonNegativeInt
+    warmup_settled: bool  # False: it ran out of time
+    pace_before_ns: PositiveInt  # of a fixed piece of work on one core (`PaceRecord`)
+    pace_after_ns: PositiveInt
     measured_at: datetime  # this machine's clock when the job ended
     # From asking for the job to its records, by this machine's clock: with loading the model and
     # transfers. Shorter where the job had begun already.
     host_seconds: NonNegativeFloat
     samples: tuple[Sample, ...]
 
+    def seconds_of(self, phase: Phase) -> list[float]:
+        """Seconds per probe of each repetition of the phase."""
+        return [sample.seconds_per_probe for sample in self.samples if sample.phase == phase]
+
     @property
     def steady_seconds(self) -> list[float]:
         """Seconds per probe of the samples that count."""
-        return [sample.seconds_per_probe for sample in self.samples if sample.phase == "steady"]
+        return self.seconds_of("steady")
 
     @classmethod
     def from_records(
@@ -142,11 +159,15 @@ class Measurement(Part):
         loads = [record for record in records if isinstance(record, LoadRecord)]
         memories = [record for record in records if isinstance(record, MemoryRecord)]
         timed = [record for record in records if isinstance(record, SampleRecord)]
+        warmups = [record for record in records if isinstance(record, WarmupRecord)]
+        paces = {record.when: record for record in records if isinstance(record, PaceRecord)}
         steady = sum(record.phase == "steady" for record in timed)
-        if not loads or not memories or steady != repetitions:
+        complete = loads and memories and warmups and len(paces) == 2 and steady == repetitions
+        if not complete:
             raise IncompleteRunError(
-                f"the job of {arm.label} gave {len(loads)} load records, {len(memories)} memory "
-                f"records and {steady} of {repetitions} samples",
+                f"the job of {arm.label} gave {len(loads)} load, {len(memories)} memory, "
+                f"{len(warmups)} warmup and {len(paces)} pace records, and {steady} of "
+                f"{repetitions} samples",
                 device=device,
             )
         load, memory = loads[0], memories[-1]
@@ -163,6 +184,9 @@ class Measurement(Part):
             vm_hwm_bytes=memory.vm_hwm_bytes,
             rss_anon_bytes=memory.rss_anon_bytes,
             rss_file_bytes=memory.rss_file_bytes,
+            warmup_settled=warmups[0].settled,
+            pace_before_ns=paces["before"].wall_ns,
+            pace_after_ns=paces["after"].wall_ns,
             measured_at=measured_at,
             host_seconds=host_seconds,
             samples=tuple(
@@ -217,7 +241,7 @@ def drop_torn_line(path: Path) -> None:
 
 
 def samples_table(target: str, measurements: Sequence[Measurement]) -> pd.DataFrame:
-    """All samples, warm-up included, a row each, with the columns and dtypes of `COLUMNS`."""
+    """All samples of all phases, a row each, with the columns and dtypes of `COLUMNS`."""
     rows = [
         {
             "target": target,
@@ -231,6 +255,9 @@ def samples_table(target: str, measurements: Sequence[Measurement]) -> pd.DataFr
             **sample.model_dump(),
             "seconds_per_probe": sample.seconds_per_probe,
             "load_wall_ns": measurement.load_wall_ns,
+            "warmup_settled": measurement.warmup_settled,
+            "pace_before_ns": measurement.pace_before_ns,
+            "pace_after_ns": measurement.pace_after_ns,
             "vm_hwm_bytes": measurement.vm_hwm_bytes,
         }
         for measurement in measurements

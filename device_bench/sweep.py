@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from android_harness.job import STANDARD_WARMUP, Warmup
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.bundle_sweep import BundleSweep
 from device_bench.interleaving import interleaved
@@ -67,7 +68,7 @@ def run_sweep(
     arms: Sequence[Arm],
     out_folder: Path,
     *,
-    warmup: int = 2,
+    warmup: Warmup = STANDARD_WARMUP,
     repetitions: int = 3,
     minimum_ms: int = 100,
     blocks: int = 3,
@@ -87,8 +88,8 @@ def run_sweep(
     killed process left on the device.
 
     Args:
-        warmup: untimed repetitions at the start of each job.
-        repetitions: timed repetitions of each job.
+        warmup: what each job repeats before its repetitions count.
+        repetitions: of each job, those that count.
         minimum_ms: how long a repetition lasts at least; it then holds several probes.
         blocks: jobs of each arm, at least.
         most_blocks: jobs of an arm at most; None: as many as `blocks`.

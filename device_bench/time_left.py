@@ -71,40 +71,27 @@ def least_seconds(plan: SweepPlan, jobs: int) -> float:
 
 
 def job_seconds(plan: SweepPlan, backend: BackendProfile) -> dict[Arm, float]:
-    """Seconds of the repetitions of each arm's job by an earlier profile, where that knows them.
+    """Seconds of each arm's job by an earlier profile, where that knows them, without transfers.
 
-    Without what comes before them: the profile does not tell how long loading takes.
+    A warm-up settles as soon as it may.
     """
+    loading = 0.0 if backend.load_seconds is None else backend.load_seconds.value
     seconds = {}
     for arm in plan.arms:
         per_probe = _seconds_per_probe(arm, backend)
         if per_probe is not None:
-            repetition = max(plan.minimum_ms / 1e3, arm.directions_per_pass * per_probe)
-            seconds[arm] = (plan.warmup + plan.repetitions) * repetition
+            once = arm.directions_per_pass * per_probe
+            steady = plan.repetitions * max(plan.minimum_ms / 1e3, once)
+            seconds[arm] = loading + once + plan.warmup.least_seconds(once) + steady
     return seconds
 
 
 def _seconds_per_probe(arm: Arm, backend: BackendProfile) -> float | None:
     """As measured, or else by the cost model, on whatever threads and cores the profile is of."""
     for summary in backend.arms:
-        work = (
-            summary.batch,
-            summary.tokens,
-            summary.directions_per_pass,
-            summary.estimator,
-            summary.layers,
-        )
-        if work == arm.work:
+        if summary.setting == arm.setting:
             return summary.seconds_per_probe.value
-    model = backend.cost_of(arm.estimator)
-    if model is None or arm.layers is not None:
-        return None
-    return model.probe_seconds(
-        batch=arm.batch,
-        tokens=arm.tokens,
-        directions=arm.directions_per_pass,
-        estimator=arm.estimator,
-    )
+    return backend.modelled_seconds(arm.setting)
 
 
 def _measured(measurements: Sequence[Measurement]) -> dict[Arm, float]:

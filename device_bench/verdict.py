@@ -26,6 +26,7 @@ class Evidence:
     cores: int | None  # that the threads may use; None when unknown
     cpu_masks: Sequence[tuple[str | None, str | None]]  # asked for and read back, one per job
     imprecise_arms: int  # that were measured as often as they may be, in vain
+    unsettled_share: float  # of the jobs of an arm, in the worst arm
     numerics: Numerics | None = None  # None: measured before there was a numeric gate
 
     @property
@@ -110,6 +111,14 @@ RULES = (
         "median has a confidence of 95 %",
         "measure with more --blocks or --repetitions",
         _too_few_repetitions,
+    ),
+    Rule(
+        "warm-up-not-settled",
+        "suspect",
+        "half of an arm's jobs or more began to count before their repetitions took alike, so that "
+        "its median may be that of a start or of a device that slows down",
+        "give --warmup-seconds more time, or let the device cool and rest from other work",
+        lambda e: e.unsettled_share >= 0.5,
     ),
     Rule(
         "precision-not-reached",

@@ -24,7 +24,7 @@ from toolkit.protocol.exact import values_sha256
 from toolkit.training.replay import replay
 
 ROUNDS, PROBES = 2, 12
-SWEEP = ("--repetitions", 1, "--blocks", 1, "--minimum-ms", 10, "--warmup", 1)
+SWEEP = ("--repetitions", 1, "--blocks", 1, "--minimum-ms", 10, "--warmup-seconds", 0)
 
 
 @dataclass(frozen=True)

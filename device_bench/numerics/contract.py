@@ -22,7 +22,10 @@ NoiseSource = Literal["exact slopes", "another estimator", "steps", "repetition"
 
 
 class StepLosses(Part):
-    """The losses at θ + εv and θ − εv for the evidence's first directions v, in nats."""
+    """The losses at θ + εv and θ − εv for the evidence's first directions v, in nats.
+
+    They are those of the batch of the calibration.
+    """
 
     epsilon: PositiveFloat
     plus: tuple[FiniteFloat, ...]
@@ -32,14 +35,15 @@ class StepLosses(Part):
 class EstimatorSlopes(Part):
     """The slopes by one estimator along all directions, in nats per unit of them.
 
-    One tuple per process: the same questions, asked of a freshly loaded model.
+    `again` are the first of them, asked of a freshly loaded model.
     """
 
     estimator: Estimator
     epsilon: PositiveFloat | None  # calibrated; None: a tangent has no step
     # Rounding and curvature of a slope that the calibration expects there, root mean square.
     step_error: NonNegativeFloat | None
-    slopes: tuple[tuple[FiniteFloat, ...], ...]
+    slopes: tuple[FiniteFloat, ...]
+    again: tuple[FiniteFloat, ...]
 
 
 class NumericEvidence(Contract):
@@ -62,13 +66,13 @@ class NumericEvidence(Contract):
     exact: tuple[FiniteFloat, ...] | None
     steps: tuple[StepLosses, ...] = ()  # that the calibration looked at, finest first
     measured: tuple[EstimatorSlopes, ...] = ()
-    passes: NonNegativeInt = 0  # forward passes over the questions' tokens, in all
+    passes: NonNegativeInt = 0  # forward passes over a batch, in all
     wall_s: NonNegativeFloat = 0.0  # on the host's clock, loading included
 
     @model_validator(mode="after")
     def _one_slope_for_each_direction(self) -> NumericEvidence:
-        measured = [slopes for each in self.measured for slopes in each.slopes]
-        for slopes in (*(() if self.exact is None else (self.exact,)), *measured):
+        exact = () if self.exact is None else (self.exact,)
+        for slopes in (*exact, *(each.slopes for each in self.measured)):
             if len(slopes) != len(self.directions):
                 raise ValueError(f"{len(slopes)} slopes for {len(self.directions)} directions")
         return self

@@ -39,7 +39,7 @@ def judge_numerics(evidence: NumericEvidence) -> Numerics:
         loss=loss,
         loss_difference=difference,
         loss_tolerance=tolerance,
-        loss_as_exported=_is_as_exported(loss, difference, tolerance),
+        loss_as_exported=evidence.failure is None and _is_as_exported(loss, difference, tolerance),
         loss_repeatability=float(losses.std(ddof=1)) if len(losses) > 1 else None,
         estimators=tuple(_estimator(evidence, each) for each in evidence.measured),
     )
@@ -89,8 +89,9 @@ class _Noise(NamedTuple):
 
 
 def _estimator(evidence: NumericEvidence, measured: EstimatorSlopes) -> EstimatorNumerics:
-    slopes = np.array(measured.slopes)  # [processes, directions]
-    repeat = float(np.sqrt(np.mean(slopes.var(axis=0, ddof=1)))) if len(slopes) > 1 else 0.0
+    slopes = np.array(measured.slopes)
+    again = np.array(measured.again)
+    repeat = _rms(slopes[: len(again)] - again) / 2**0.5 if len(again) else 0.0
     signal, noise, source = _noise(evidence, measured, slopes, repeat)
     return EstimatorNumerics(
         estimator=measured.estimator,
@@ -114,7 +115,7 @@ def _noise(
     """Signal and noise by what tells most.
 
     * Against exact slopes: noise is the root mean square of measured less exact slopes over
-      directions and processes, signal that of the exact ones. It holds rounding, curvature,
+      directions, signal that of the exact ones. It holds rounding, curvature,
       quantized weights and what differs between runs. The ratio is 1 / relative error.
     * Else against the backend's other kind of estimator: tangents and differences share no error
       but that of the weights, so what they disagree by is the error of one of them.
@@ -147,13 +148,13 @@ def _noise(
 
 
 def _other_kind(evidence: NumericEvidence, estimator: Estimator) -> NDArray[np.float64] | None:
-    """The slopes of tangents for differences, and of differences for tangents, mean of all runs."""
+    """The slopes of tangents for differences, and of differences for tangents."""
     others: tuple[Estimator, ...] = (
         ("central", "forward") if estimator == "tangent" else ("tangent",)
     )
     slopes = {each.estimator: np.array(each.slopes) for each in evidence.measured}
     found = [slopes[other] for other in others if other in slopes]
-    return found[0].mean(axis=0) if found else None
+    return found[0] if found else None
 
 
 def _rms(values: NDArray[np.float64]) -> float:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from android_harness.errors import IncompleteRunError, NotFiniteError, RunnerFailedError
+from android_harness.errors import RunnerFailedError
 from android_harness.job import Estimator, EvaluateTask, ProbeTask, Task
-from android_harness.records import EvaluationRecord, LoadRecord, ProbeRecord, Record
+from android_harness.records import LoadRecord, Record
 from android_harness.runs.installed_runner import InstalledRunner
+from device_bench.numerics.answers import loss_of, require_answers, slopes_of, step_losses_of
 from device_bench.numerics.contract import EstimatorSlopes, NumericEvidence, StepLosses
 from device_bench.numerics.questions import Questions
 from device_bench.numerics.step_search import BestStep, StepSearch, epsilon_at
+from exporters.lora.combination import Seed
 
 NUMERICS_NAME = "numerics.json"
 
-_LOSSES = 3  # of each process that is asked for any
-_PROCESSES = 2  # that measure all slopes
 _CALIBRATION_DIRECTIONS = 8
+_REPEATED_DIRECTIONS = 2
 
 
 def measure_numerics(
@@ -35,9 +35,9 @@ def measure_numerics(
 ) -> tuple[NumericEvidence, list[Record]]:
     """Asks the questions of the backend, and returns its answers and the records of the first job.
 
-    The first job measures the loss and what rounding does at the finest step, the next ones look
-    for the best step of each difference estimator (`StepSearch`), and the last two, in processes
-    of their own, measure the loss again and all slopes by each estimator.
+    The first job measures the loss, twice, and what rounding does at the finest step. The next ones
+    look for the best step of each difference estimator (`StepSearch`), one measures all slopes by
+    each estimator, and the last the loss and some slopes again, in a process of its own.
 
     Args:
         run_name: how the names of the jobs on the device begin.
@@ -49,38 +49,45 @@ def measure_numerics(
             evidence too.
     """
     asked = _Asked(installed, questions, threads, cpu_mask, timeout_s, run_name)
-    differences = [each for each in estimators if each != "tangent"]
-    searches = [StepSearch(estimator) for estimator in differences]
+    searches = [StepSearch(estimator) for estimator in estimators if estimator != "tangent"]
     most = most_passes(estimators, len(questions.directions))
-    size = f"at most {most} passes of {questions.tokens} tokens"
+    first: list[Record] = []
     try:
-        report(f"numeric gate: loss and rounding ({size})")
+        report(f"numeric gate: loss (at most {most} passes of {questions.tokens} tokens in all)")
         first = asked.begin(searches)
         while wanted := sorted({step for search in searches for step in search.wanted}):
             report(f"numeric gate: ε {', '.join(f'{epsilon_at(step):.2g}' for step in wanted)}")
             asked.look_at(wanted)
             asked.tell(searches)
         asked.best = {search.estimator: search.best() for search in searches}
-        for number in range(_PROCESSES):
-            report(f"numeric gate: slopes, process {number + 1} of {_PROCESSES}")
-            asked.slopes(estimators)
+        report("numeric gate: slopes")
+        asked.measure_slopes(estimators)
+        report("numeric gate: slopes again")
+        asked.measure_again(estimators)
     except RunnerFailedError as error:
         if error.phase != "compute":
             raise
-        return asked.evidence(failure=error.message), []
+        return asked.evidence(failure=error.message), first
     return asked.evidence(), first
 
 
 def most_passes(estimators: Sequence[Estimator], directions: int) -> int:
-    """Forward passes over the questions' tokens that a gate takes at most; a tangent counts one."""
-    slopes = {"central": 2 * directions, "forward": 1 + directions, "tangent": 1 + directions}
-    calibrating = min(directions, _CALIBRATION_DIRECTIONS)
-    looks = {"central": 2, "forward": 1, "tangent": 0}
+    """Forward passes over a batch that a gate takes at most; a tangent counts as one."""
+    differences = [each for each in estimators if each != "tangent"]
+    look = 2 * min(directions, _CALIBRATION_DIRECTIONS)
+    looks = {"central": 1 + 2 * StepSearch.TURNS, "forward": 1 + StepSearch.TURNS}
+    repeated = min(directions, _REPEATED_DIRECTIONS)
     return (
-        _LOSSES * (1 + _PROCESSES)
-        + _PROCESSES * sum(slopes[estimator] for estimator in estimators)
-        + StepSearch.TURNS * 2 * calibrating * sum(looks[estimator] for estimator in estimators)
+        3
+        + bool(differences)
+        + look * sum(looks[each] for each in differences)
+        + sum(_slope_passes(each, directions) for each in estimators)
+        + sum(_slope_passes(each, repeated) for each in estimators)
     )
+
+
+def _slope_passes(estimator: Estimator, directions: int) -> int:
+    return 2 * directions if estimator == "central" else 1 + directions
 
 
 @dataclass
@@ -94,10 +101,12 @@ class _Asked:
     timeout_s: float | None
     run_name: str
     backend: str | None = None
-    losses: list[tuple[float, ...]] = field(default_factory=list)
+    losses: list[tuple[float, ...]] = field(default_factory=list)  # of each process
+    base: float = 0.0  # the loss of the batch of the calibration
     steps: dict[int, StepLosses | None] = field(default_factory=dict)
-    found: dict[Estimator, list[tuple[float, ...]]] = field(default_factory=dict)
     best: dict[Estimator, BestStep] = field(default_factory=dict)
+    slopes: dict[Estimator, tuple[float, ...]] = field(default_factory=dict)
+    again: dict[Estimator, tuple[float, ...]] = field(default_factory=dict)
     jobs: int = 0
     passes: int = 0
     wall_s: float = 0.0
@@ -105,12 +114,16 @@ class _Asked:
     def begin(self, searches: Sequence[StepSearch]) -> list[Record]:
         """The loss, and the finest steps. Returns the job's records."""
         wanted = sorted({step for search in searches for step in search.wanted})
-        losses = self._loss_tasks()
+        losses = [self._loss(self.questions.batch)] * 2
+        if wanted:
+            losses.append(self._loss(self.questions.calibration))
         records = self._run([*losses, *(self._look(step) for step in wanted)])
         self.backend = next(each.backend for each in records if isinstance(each, LoadRecord))
-        self.losses.append(_losses(records, len(losses)))
+        first, second, *base = (loss_of(records, number) for number in range(len(losses)))
+        self.losses.append((first, second))
+        self.base = base[0] if base else first
         for number, step in enumerate(wanted, start=len(losses)):
-            self.steps[step] = _step_losses(records, number, epsilon_at(step))
+            self.steps[step] = step_losses_of(records, number, epsilon_at(step))
         self.tell(searches)
         return records
 
@@ -127,26 +140,32 @@ class _Asked:
             self.steps.update(dict.fromkeys(new))
             return
         for number, step in enumerate(new):
-            self.steps[step] = _step_losses(records, number, epsilon_at(step))
+            self.steps[step] = step_losses_of(records, number, epsilon_at(step))
 
     def tell(self, searches: Sequence[StepSearch]) -> None:
         """Each search what it wanted to know."""
-        base = self.losses[0][0]
         for search in searches:
             if not search.wanted:
                 continue
             known = {step: self.steps[step] for step in search.wanted}
             whole = {step: each for step, each in known.items() if each is not None}
-            search.tell(whole if len(whole) == len(known) else None, base)
+            search.tell(whole if len(whole) == len(known) else None, self.base)
 
-    def slopes(self, estimators: Sequence[Estimator]) -> None:
-        """The loss again, and the slopes by each estimator, in a process of their own."""
-        losses = self._loss_tasks()
-        records = self._run([*losses, *(self._probe(each) for each in estimators)])
-        self.losses.append(_losses(records, len(losses)))
-        for number, estimator in enumerate(estimators, start=len(losses)):
-            slopes = tuple(probe.slope for probe in _probes(records, number))
-            self.found.setdefault(estimator, []).append(slopes)
+    def measure_slopes(self, estimators: Sequence[Estimator]) -> None:
+        """All slopes by each estimator."""
+        directions = self.questions.directions
+        records = self._run([self._probe(each, directions) for each in estimators])
+        for number, estimator in enumerate(estimators):
+            self.slopes[estimator] = slopes_of(records, number)
+
+    def measure_again(self, estimators: Sequence[Estimator]) -> None:
+        """The loss and some slopes, in another process than before."""
+        directions = self.questions.directions[:_REPEATED_DIRECTIONS]
+        loss = self._loss(self.questions.batch)
+        records = self._run([loss, *(self._probe(each, directions) for each in estimators)])
+        self.losses.append((loss_of(records, 0),))
+        for number, estimator in enumerate(estimators, start=1):
+            self.again[estimator] = slopes_of(records, number)
 
     def evidence(self, failure: str | None = None) -> NumericEvidence:
         questions = self.questions
@@ -158,15 +177,16 @@ class _Asked:
             losses=tuple(self.losses),
             directions=questions.directions,
             exact=questions.exact,
-            steps=tuple(self.steps[step] for step in sorted(self.steps) if self.steps[step]),
+            steps=tuple(each for _, each in sorted(self.steps.items()) if each is not None),
             measured=tuple(
                 EstimatorSlopes(
                     estimator=estimator,
                     epsilon=best.epsilon if best is not None else None,
                     step_error=best.error if best is not None else None,
-                    slopes=tuple(slopes),
+                    slopes=slopes,
+                    again=self.again.get(estimator, ()),
                 )
-                for estimator, slopes in self.found.items()
+                for estimator, slopes in self.slopes.items()
                 for best in (self.best.get(estimator),)
             ),
             passes=self.passes,
@@ -186,86 +206,36 @@ class _Asked:
         self.wall_s += time.monotonic() - started
         self.jobs += 1
         self.passes += sum(_passes_of(task) for task in tasks)
-        self._require_all(records, tasks)
+        require_answers(records, tasks, self.installed.target.name)
         return records
 
-    def _require_all(self, records: Sequence[Record], tasks: Sequence[Task]) -> None:
-        for number, task in enumerate(tasks):
-            wanted = len(task.directions) if isinstance(task, ProbeTask) else 1
-            probes, evaluations = _probes(records, number), _evaluations(records, number)
-            given = len(probes) + len(evaluations)
-            numbers = [
-                *(each.loss for each in evaluations),
-                *(n for each in probes for n in (each.slope, each.loss_plus, each.loss_minus)),
-            ]
-            if not all(math.isfinite(each) for each in numbers):
-                raise NotFiniteError(device=self.installed.target.name)
-            if given != wanted:
-                raise IncompleteRunError(
-                    f"a task of the numeric gate gave {given} of {wanted} answers",
-                    device=self.installed.target.name,
-                )
-
-    def _loss_tasks(self) -> list[Task]:
-        """Tasks that each tell the loss at θ, by a tangent where there is no other program."""
+    def _loss(self, batch: tuple[int, ...]) -> Task:
+        """A task that tells the loss at θ, by a tangent where there is no other program."""
         programs = self.installed.bundle.manifest.programs
         if programs and not any(each.kind == "loss" for each in programs):
             first = self.questions.directions[:1]
-            return [
-                ProbeTask(batch=self.questions.batch, estimator="tangent", directions=first)
-            ] * _LOSSES
-        return [EvaluateTask(batch=self.questions.batch)] * _LOSSES
+            return ProbeTask(batch=batch, estimator="tangent", directions=first)
+        return EvaluateTask(batch=batch)
 
     def _look(self, step: int) -> ProbeTask:
-        few = self.questions.directions[:_CALIBRATION_DIRECTIONS]
         return ProbeTask(
-            batch=self.questions.batch,
+            batch=self.questions.calibration,
             estimator="central",
             epsilon=epsilon_at(step),
-            directions=few,
+            directions=self.questions.directions[:_CALIBRATION_DIRECTIONS],
         )
 
-    def _probe(self, estimator: Estimator) -> ProbeTask:
+    def _probe(self, estimator: Estimator, directions: tuple[Seed, ...]) -> ProbeTask:
         best = self.best.get(estimator)
         return ProbeTask(
             batch=self.questions.batch,
             estimator=estimator,
             epsilon=None if best is None else best.epsilon,
-            directions=self.questions.directions,
+            directions=directions,
         )
 
 
 def _passes_of(task: Task) -> int:
-    if not isinstance(task, ProbeTask):
-        return 1
-    directions = len(task.directions)
-    return 2 * directions if task.estimator == "central" else 1 + directions
-
-
-def _probes(records: Sequence[Record], task: int) -> list[ProbeRecord]:
-    return [each for each in records if isinstance(each, ProbeRecord) and each.task == task]
-
-
-def _evaluations(records: Sequence[Record], task: int) -> list[EvaluationRecord]:
-    return [each for each in records if isinstance(each, EvaluationRecord) and each.task == task]
-
-
-def _losses(records: Sequence[Record], tasks: int) -> tuple[float, ...]:
-    """The losses at θ that the first tasks of a job told."""
-    return tuple(
-        loss
-        for number in range(tasks)
-        for loss in (
-            *(each.loss for each in _evaluations(records, number)),
-            *(each.loss_plus for each in _probes(records, number)),
-        )
-    )
-
-
-def _step_losses(records: Sequence[Record], task: int, epsilon: float) -> StepLosses:
-    probes = _probes(records, task)
-    return StepLosses(
-        epsilon=epsilon,
-        plus=tuple(each.loss_plus for each in probes),
-        minus=tuple(each.loss_minus for each in probes),
-    )
+    if isinstance(task, ProbeTask):
+        return _slope_passes(task.estimator, len(task.directions))
+    return 1

@@ -12,12 +12,12 @@ parts with known factors (`_DISCREPANCIES`):
 * `forward`: the slope at ε less the central one there, which is (L₊ + L₋ − 2L) / 2ε: √¾ of the
   rounding and all of the curvature.
 
-At the finest step a discrepancy is rounding alone, which gives a. Elsewhere curvature counts as
-visible where the discrepancy is above `_VISIBLE` times the rounding expected there. That is true
-above some ε and false below; bisection on log ε finds it, and the least error lies a known factor
-below. `_VISIBLE` is far above 1 since rounding is not quite the same at all ε, and the root mean
-square over eight directions is off by a quarter itself. An ε that is off by a factor of 1.5 costs
-40 % more error at most.
+At the two finest steps a discrepancy is rounding alone, which gives a. Elsewhere curvature counts
+as visible where the discrepancy is above `_VISIBLE` times the rounding expected there. That is
+true above some ε and false below; bisection on log ε finds it, and the least error lies a known
+factor below. `_VISIBLE` is far above 1 since rounding is not quite the same at all ε, and the root
+mean square over eight directions is off by a quarter itself. An ε that is off by a factor of 1.5
+costs 40 % more error at most.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from device_bench.numerics.contract import StepLosses
 FINEST = 1e-5
 STEPS = 14  # each twice the one before; the coarsest is 0.08
 _VISIBLE = 4.0
-_FLOAT32_RESOLUTION = 2.0**-24
+_FINE = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ _DISCREPANCIES: dict[Estimator, _Discrepancy] = {
 
 
 def epsilon_at(step: int) -> float:
-    """ε of a step of the search's grid; step 0 is the finest that is judged."""
+    """ε of a step of the search's grid; step 0 is the finest whose discrepancy is looked at."""
     return float(FINEST * 2.0**step)
 
 
@@ -76,35 +76,34 @@ class BestStep(NamedTuple):
 class StepSearch:
     """The search for one estimator's step: give it the losses that it wants, until it wants none.
 
-    Central differences want two steps each turn, forward ones one.
+    Central differences want two steps each turn and three in the first, forward ones one and two.
 
     Args:
         estimator: central or forward.
     """
 
-    TURNS: ClassVar[int] = 1 + math.ceil(math.log2(STEPS))  # at most
+    TURNS: ClassVar[int] = 1 + math.ceil(math.log2(STEPS - _FINE[-1]))  # at most
 
     def __init__(self, estimator: Estimator) -> None:
         self.estimator = estimator
         self._discrepancy = _DISCREPANCIES[estimator]
         self._rounding: float | None = None  # of a discrepancy, times ε; None: not yet known
-        self._hidden, self._visible = 0, STEPS
+        self._hidden, self._visible = _FINE[-1], STEPS
 
     @property
-    def _asked(self) -> int | None:
-        """The step that is judged next; None: the search is over."""
+    def _asked(self) -> tuple[int, ...]:
+        """The steps whose discrepancies are needed next; none when the search is over."""
         if self._rounding is None:
-            return 0
+            return _FINE
         if self._visible - self._hidden <= 1:
-            return None
-        return (self._hidden + self._visible) // 2
+            return ()
+        return ((self._hidden + self._visible) // 2,)
 
     @property
     def wanted(self) -> tuple[int, ...]:
         """The steps whose losses the next turn needs; none at the end."""
-        if self._asked is None:
-            return ()
-        return (self._asked,) if self.estimator == "forward" else (self._asked - 1, self._asked)
+        finer = 0 if self.estimator == "forward" else 1
+        return tuple(sorted({step - k for step in self._asked for k in (0, finer)}))
 
     def tell(self, losses: Mapping[int, StepLosses] | None, base: float) -> None:
         """One turn.
@@ -114,18 +113,17 @@ class StepSearch:
                 overflow, which coarse steps alone make them do.
             base: the loss at θ.
         """
-        step = self._asked
-        assert step is not None
+        asked = self._asked
         if losses is None:
-            self._visible = step
+            self._visible = asked[0]
             return
-        seen = self._seen(losses, step, base)
+        seen = [self._seen(losses, step, base) * epsilon_at(step) for step in asked]
         if self._rounding is None:
-            self._rounding = max(seen * epsilon_at(step), _FLOAT32_RESOLUTION * abs(base))
-        elif seen > _VISIBLE * self._rounding / epsilon_at(step):
-            self._visible = step
+            self._rounding = _rms(np.array(seen))
+        elif seen[0] > _VISIBLE * self._rounding:
+            self._visible = asked[0]
         else:
-            self._hidden = step
+            self._hidden = asked[0]
 
     def _seen(self, losses: Mapping[int, StepLosses], step: int, base: float) -> float:
         """The root mean square discrepancy over the directions."""

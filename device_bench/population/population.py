@@ -80,6 +80,7 @@ def _backend(
         "verdict": "suspect",
         "reasons": (REASON, *backend.reasons),
         "tangent_cost": _cost(backend.tangent_cost, compute, memory),
+        "load_seconds": None,  # storage decides it, and no rule knows the storage
     }
     if kind.speed is not None:
         changed["energy"] = None  # of another device
@@ -111,6 +112,7 @@ def _arm(arm: ArmSummary, backend: BackendProfile, kind: Kind, factor: float) ->
         update={
             "threads": kind.threads or arm.threads,
             "seconds_per_probe": _times(arm.seconds_per_probe, factor * growth),
+            "first_seconds": None,
             "joules_per_probe": None if joules is None else _times(joules, factor),
             "provenance": "modelled",
         }

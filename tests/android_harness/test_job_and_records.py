@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from android_harness.errors import IncompleteRunError, RunnerFailedError
+from android_harness.errors import IncompleteRunError, NotFiniteError, RunnerFailedError
 from android_harness.job import (
     AlongTask,
     EvaluateTask,
@@ -13,6 +16,7 @@ from android_harness.job import (
     TimeTask,
     VerbalizerLoss,
     VocabularyLoss,
+    Warmup,
 )
 from android_harness.records import (
     AlongRecord,
@@ -20,9 +24,12 @@ from android_harness.records import (
     ErrorRecord,
     EvaluationRecord,
     MemoryRecord,
+    PaceRecord,
+    Phase,
     ProbeRecord,
     Record,
     SampleRecord,
+    WarmupRecord,
     parse_records,
 )
 from exporters.lora.combination import Combination
@@ -57,7 +64,11 @@ tasks = st.one_of(
     st.builds(AlongTask, direction=st.text(min_size=1), **measuring),
     st.builds(
         TimeTask,
-        warmup=st.integers(min_value=0, max_value=9),
+        warmup=st.builds(
+            Warmup,
+            least=st.integers(min_value=0, max_value=9),
+            most_ms=st.integers(min_value=0, max_value=9000),
+        ),
         repetitions=st.integers(min_value=1, max_value=99),
         first_seed=seeds,
         **probing,
@@ -90,7 +101,7 @@ middle_records = st.one_of(
     st.builds(
         SampleRecord,
         event=st.just("sample"),
-        phase=st.sampled_from(["warmup", "steady"]),
+        phase=st.sampled_from(get_args(Phase)),
         **{
             name: counts
             for name in (
@@ -103,6 +114,21 @@ middle_records = st.one_of(
                 "cpu_ns",
             )
         },
+    ),
+    st.builds(
+        WarmupRecord,
+        event=st.just("warmup"),
+        task=counts,
+        settled=st.booleans(),
+        repetitions=counts,
+        wall_ns=counts,
+    ),
+    st.builds(
+        PaceRecord,
+        event=st.just("pace"),
+        task=counts,
+        when=st.sampled_from(["before", "after"]),
+        wall_ns=counts,
     ),
     st.builds(
         ProbeRecord,
@@ -180,3 +206,23 @@ def test_the_runners_own_error_is_carried() -> None:
 
     assert caught.value.phase == "adapter"
     assert str(caught.value.file) == "/a.gguf"
+
+
+@pytest.mark.parametrize("field", ["slope", "loss_plus"])
+def test_a_number_that_json_cannot_write_is_told_as_such(field: str) -> None:
+    """Not-a-numbers arrive as null."""
+    probe = {
+        "event": "probe",
+        "task": 0,
+        "direction": 1,
+        "slope": 0.5,
+        "loss_plus": 6.0,
+        "loss_minus": 6.0,
+    }
+    text = json.dumps({**probe, field: None}) + "\n" + END.model_dump_json() + "\n"
+
+    with pytest.raises(NotFiniteError, match="not finite"):
+        parse_records(text, device="phone")
+
+    with pytest.raises(IncompleteRunError, match="not a record"):
+        parse_records(json.dumps({**probe, field: "0.5 or so"}) + "\n", device="phone")

@@ -20,9 +20,12 @@ from android_harness.records import (
     HelloRecord,
     LoadRecord,
     MemoryRecord,
+    PaceRecord,
+    Phase,
     Record,
     RunnerDevice,
     SampleRecord,
+    WarmupRecord,
 )
 from device_bench.model_shape import model_shape
 from device_bench.models import CostModel
@@ -49,6 +52,10 @@ TANGENT_COST = CostModel(
 )
 # Of the slopes by each estimator.
 RELATIVE_ERRORS = {"central": 0.125, "forward": 0.5, "tangent": 0.03125}
+# How much slower than a steady repetition.
+SLOWER: dict[Phase, int] = {"first": 50, "warmup": 10, "steady": 1}
+LOAD_NS = 5_000_000
+PACE_NS = 2_000_000
 LAYERS = 6
 ADAPTED_LAYERS = (2, 3, 4, 5)
 HIDDEN_SIZE = 32
@@ -128,6 +135,7 @@ class FakeInstalledRunner:
         noise: relative standard deviation of a timing.
         drop_out_at: the index of the timed job at which the device disappears.
         seen_mask: what the kernel reads back in place of the mask that was asked for.
+        settled: what its warm-ups end with.
         parity: of the bundle's manifest.
         numbers: what it computes for the numeric gate; by default what the parity says, with slopes
             that are off by `RELATIVE_ERRORS`.
@@ -140,6 +148,7 @@ class FakeInstalledRunner:
         noise: float = 0.0,
         drop_out_at: int | None = None,
         seen_mask: str | None = None,
+        settled: bool = True,
         cpu_count: int = 8,
         runner_sha256: str = "b" * 64,
         parity: Parity | None = None,
@@ -177,6 +186,7 @@ class FakeInstalledRunner:
         self._noise = noise
         self._drop_out_at = drop_out_at
         self._seen_mask = seen_mask
+        self._settled = settled
         self._generator = np.random.default_rng(7)
 
     def run(
@@ -217,7 +227,7 @@ class FakeInstalledRunner:
             cpu_mask=self._seen_mask or cpu_mask,
             parameters=1000,
             weight_bytes=BASE_MEMORY_BYTES // 2,
-            wall_ns=5_000_000,
+            wall_ns=LOAD_NS,
             cpu_ns=4_000_000,
             lora_sha256="c" * 64,
         )
@@ -241,23 +251,32 @@ class FakeInstalledRunner:
         assert held is not None
         expected_s = at_once * known_seconds(setting)
         samples: list[Record] = []
-        for repetition in range(task.warmup + task.repetitions):
-            steady = repetition >= task.warmup
-            slowdown = 1.0 + self._noise * self._generator.standard_normal()
-            wall_ns = int(1e9 * expected_s * max(slowdown, 0.01) * (1 if steady else 10))
-            samples.append(
-                SampleRecord(
-                    event="sample",
-                    task=number,
-                    repetition=repetition - task.warmup if steady else repetition,
-                    phase="steady" if steady else "warmup",
-                    directions=at_once,
-                    passes=passes,
-                    start_ns=repetition * 10**9,
-                    wall_ns=wall_ns,
-                    cpu_ns=wall_ns * threads,
+        warmups = task.warmup.least if task.warmup.most_ms > 0 else 0
+        phases: dict[Phase, int] = {"first": 1, "warmup": warmups, "steady": task.repetitions}
+        for phase, repetitions in phases.items():
+            for repetition in range(repetitions):
+                slowdown = 1.0 + self._noise * self._generator.standard_normal()
+                wall_ns = int(1e9 * expected_s * max(slowdown, 0.01) * SLOWER[phase])
+                samples.append(
+                    SampleRecord(
+                        event="sample",
+                        task=number,
+                        repetition=repetition,
+                        phase=phase,
+                        directions=at_once,
+                        passes=passes,
+                        start_ns=len(samples) * 10**9,
+                        wall_ns=wall_ns,
+                        cpu_ns=wall_ns * threads,
+                    )
                 )
-            )
+        warmup = WarmupRecord(
+            event="warmup", task=number, settled=self._settled, repetitions=warmups, wall_ns=0
+        )
+        paces = [
+            PaceRecord(event="pace", task=number, when=when, wall_ns=PACE_NS)
+            for when in ("before", "after")
+        ]
         memory = MemoryRecord(
             event="memory",
             task=number,
@@ -265,7 +284,7 @@ class FakeInstalledRunner:
             rss_anon_bytes=BASE_MEMORY_BYTES // 2,
             rss_file_bytes=BASE_MEMORY_BYTES // 2,
         )
-        return [*samples, memory]
+        return [*samples, warmup, *paces, memory]
 
 
 _HELLO = HelloRecord(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from android_harness.facts.device_facts import parse_device_facts
+from android_harness.job import NO_WARMUP
 from device_bench.plan import Arm, Slot, sweep_plan
 from device_bench.profile_version_2 import COUNTING
 from device_bench.provenance import Sweep
@@ -38,7 +39,7 @@ def write_samples(
             "runner_sha256": "b" * 64,
             "plan": sweep_plan(
                 arms=arms,
-                warmup=0,
+                warmup=NO_WARMUP,
                 repetitions=1,
                 minimum_ms=0,
                 blocks=1,
@@ -73,12 +74,15 @@ def measurement(number: int, arm: Arm, block: int, seconds: Sequence[float]) -> 
         backend="ggml-cpu",
         threads=arm.threads,
         cpu_mask=arm.cpu_mask,
-        load_wall_ns=0,
+        load_wall_ns=1,
         load_cpu_ns=0,
         weight_bytes=0,
         vm_hwm_bytes=1,
         rss_anon_bytes=0,
         rss_file_bytes=0,
+        warmup_settled=True,
+        pace_before_ns=1,
+        pace_after_ns=1,
         measured_at=NOW,
         host_seconds=1.0,
         samples=tuple(

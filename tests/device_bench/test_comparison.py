@@ -145,6 +145,19 @@ def test_what_else_differs_is_said(tmp_path: Path) -> None:
     assert compare_samples(a, a).warnings == ()
 
 
+def test_of_several_placements_only_equal_ones_are_compared(tmp_path: Path) -> None:
+    both = {arm(1, threads=1): [[1.0]], arm(1, threads=2): [[2.0]]}
+    a = write_samples(tmp_path / "a", both)
+    b = write_samples(tmp_path / "b", {arm(1, threads=2): [[4.0]]})
+
+    compared = compare_samples(a, b)
+
+    (common,) = compared.arms
+    assert (common.arm.threads, common.ratio) == (2, 2.0)
+    assert compared.only_in_a == (arm(1, threads=1),)
+    assert not any("threads" in warning for warning in compared.warnings)
+
+
 def test_settings_that_differ_are_said(tmp_path: Path) -> None:
     folders = [write_samples(tmp_path / name, {arm(1): [[1.0]]}) for name in "ab"]
 

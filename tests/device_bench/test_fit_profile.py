@@ -17,9 +17,11 @@ from device_bench.sweep import arms_of, run_sweep
 from exporters.errors import ContractError
 from tests.device_bench.fake_timing_runner import (
     BASE_MEMORY_BYTES,
+    LOAD_NS,
     MEMORY_PER_COLUMN_BYTES,
     PARITY,
     RELATIVE_ERRORS,
+    SLOWER,
     FakeInstalledRunner,
     known_seconds,
 )
@@ -138,16 +140,28 @@ def test_damaged_evidence_of_the_gate_is_refused(tmp_path: Path) -> None:
         fit_profile(tmp_path, now=datetime.now(UTC))
 
 
-def test_warm_up_does_not_count(tmp_path: Path) -> None:
-    """The fake's warm-up repetitions are ten times as slow."""
-    backend = only_backend(profile_of(tmp_path, FakeInstalledRunner(), warmup=5))
+def test_load_first_and_steady_are_kept_apart(tmp_path: Path) -> None:
+    """Warm-up repetitions count nowhere."""
+    backend = only_backend(profile_of(tmp_path, FakeInstalledRunner()))
+
+    assert backend.load_seconds is not None
+    assert backend.load_seconds.value == pytest.approx(LOAD_NS / 1e9)
 
     assert [(arm.batch, arm.tokens) for arm in backend.arms] == [
         (arm.batch, arm.tokens) for arm in ARMS
     ]
     for arm in backend.arms:
         assert arm.repetitions == 9
-        assert arm.seconds_per_probe.value == pytest.approx(known_seconds(arm.setting), rel=1e-6)
+        expected = known_seconds(arm.setting)
+        assert arm.seconds_per_probe.value == pytest.approx(expected, rel=1e-6)
+        assert arm.first_seconds is not None
+        assert arm.first_seconds.value == pytest.approx(SLOWER["first"] * expected, rel=1e-6)
+
+
+def test_jobs_that_never_settle_make_the_profile_suspect(tmp_path: Path) -> None:
+    backend = only_backend(profile_of(tmp_path, FakeInstalledRunner(settled=False)))
+
+    assert (backend.verdict, backend.reasons) == ("suspect", ("warm-up-not-settled",))
 
 
 def test_peak_memory_is_each_arms_own(tmp_path: Path) -> None:

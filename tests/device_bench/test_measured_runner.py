@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from android_harness.job import NO_WARMUP, Warmup
 from android_harness.runs.installed_runner import InstalledRunner, install_runner
 from android_harness.targets.open_target import open_target
 from device_bench.fit_profile import fit_profile
@@ -20,6 +21,7 @@ from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle, Quantization
 from tests.exporters.models import random_llama
 
+QUICK = Warmup(most_ms=600)
 ARMS = arms_of([1, 2], [8, 32], [1, 2], ["central", "forward"])
 EVERY_KIND = arms_of([1], [8], [1, 2], ["central", "forward", "tangent"], [None, (1, 1)])
 
@@ -50,7 +52,7 @@ def profiled(bundle: Bundle, runner: Path, folder: Path) -> BackendProfile:
             install_runner(target, bundle, runner=runner),
             EVERY_KIND,
             folder,
-            warmup=0,
+            warmup=NO_WARMUP,
             repetitions=1,
             minimum_ms=0,
             blocks=1,
@@ -62,7 +64,7 @@ def profiled(bundle: Bundle, runner: Path, folder: Path) -> BackendProfile:
 def test_a_sweep_on_this_machine_becomes_a_profile(
     installed: InstalledRunner, tmp_path: Path
 ) -> None:
-    sweep = run_sweep(installed, ARMS, tmp_path, warmup=1, repetitions=2, blocks=3)
+    sweep = run_sweep(installed, ARMS, tmp_path, warmup=QUICK, repetitions=2, blocks=3)
     profile = fit_profile(tmp_path, now=datetime.now(UTC))
     profile.write(tmp_path / "profile.json")
 
@@ -122,11 +124,15 @@ def test_slope_errors_are_those_of_the_arithmetic(
 
 
 def test_the_runner_reports_what_the_table_says(installed: InstalledRunner, tmp_path: Path) -> None:
-    run_sweep(installed, ARMS, tmp_path, warmup=1, repetitions=1, minimum_ms=0, blocks=1)
+    run_sweep(installed, ARMS, tmp_path, warmup=QUICK, repetitions=2, minimum_ms=0, blocks=1)
 
     table = pd.read_parquet(tmp_path / "samples.parquet")
-    assert len(table) == 2 * len(ARMS)
-    assert (table["directions"] == table["directions_per_pass"]).all()
+    phases = table.groupby("phase").size()
+    assert (phases["first"], phases["steady"]) == (len(ARMS), 2 * len(ARMS))
+    assert phases["warmup"] >= 6 * len(ARMS)
+    once = table[table["phase"] != "warmup"]
+    assert (once["directions"] == once["directions_per_pass"]).all()
+    assert (table[["pace_before_ns", "pace_after_ns"]] > 0).all(axis=None)
     assert (table["wall_ns"] > 0).all()
     # The device's monotonic clock goes on within a process.
     starts = table.groupby("position")["start_ns"]
@@ -136,9 +142,13 @@ def test_the_runner_reports_what_the_table_says(installed: InstalledRunner, tmp_
 def test_a_repetition_fills_its_minimum_with_whole_probes(
     installed: InstalledRunner, tmp_path: Path
 ) -> None:
-    run_sweep(installed, ARMS[:1], tmp_path, warmup=0, repetitions=2, minimum_ms=50, blocks=1)
+    run_sweep(
+        installed, ARMS[:1], tmp_path, warmup=NO_WARMUP, repetitions=2, minimum_ms=50, blocks=1
+    )
 
     table = pd.read_parquet(tmp_path / "samples.parquet")
+    first, table = (table[(table["phase"] == "first") == first] for first in (True, False))
+    assert (first["directions"] == first["directions_per_pass"]).all()
     assert (table["wall_ns"] >= 50_000_000).all()
     assert (table["directions"] % table["directions_per_pass"] == 0).all()
     assert (table["passes"] >= table["directions"] / table["directions_per_pass"]).all()

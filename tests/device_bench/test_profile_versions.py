@@ -11,35 +11,77 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from device_bench.models import CostModel, MemoryModel
 from device_bench.profile import (
     ArmSummary,
     BackendProfile,
     Comparison,
-    CostModel,
     Derivation,
+    EnergyModel,
     Interval,
     Parameter,
     Profile,
     SlopeError,
 )
+from device_bench.program_runs import ProgramSize
+from device_bench.setting import Setting
+from device_bench.work import ModelShape
 from exporters.errors import ContractError
 from tests.toolkit.made_profiles import facts
 
-# Written by the last version before `derivation`, from a sweep on the fake runner.
-VERSION_1 = Path(__file__).with_name("profile_version_1.json")
+# Written from sweeps on the fake runner, by the last versions before `derivation` and before costs
+# of counted work.
+OLD = [Path(__file__).with_name(f"profile_version_{version}.json") for version in (1, 2)]
 
 moments = st.datetimes(timezones=st.just(UTC))
 positive = st.floats(1e-12, 1e12)
 counts = st.integers(1, 2**40)
 texts = st.text(max_size=10)
 intervals = st.builds(Interval, value=positive, low=positive, high=positive)
+errors = st.none() | positive
 costs = st.builds(
     CostModel,
     fixed_s=positive,
-    per_token_s=positive,
-    per_attention_pair_s=positive,
-    per_direction_s=positive,
-    median_relative_error=st.none() | positive,
+    s_per_weight_byte=positive,
+    s_per_flop=positive,
+    s_per_attention_flop=positive,
+    s_per_moved_parameter=positive,
+    median_relative_error=errors,
+    undetermined=st.lists(texts, max_size=2).map(tuple),
+)
+memories = st.builds(
+    MemoryModel,
+    base_bytes=positive,
+    bytes_per_column=positive,
+    bytes_per_pair=positive,
+    bytes_per_parameter=positive,
+    margin=positive,
+    median_relative_error=errors,
+    arms=counts,
+)
+programs = st.builds(
+    ProgramSize,
+    kind=st.sampled_from(["loss", "tangent"]),
+    batch=counts,
+    length=counts,
+    positions=counts,
+    slots=counts,
+)
+shapes = st.builds(
+    ModelShape,
+    layers=counts,
+    adapted_layers=st.lists(counts, max_size=2).map(tuple),
+    layer_flops=positive,
+    input_flops=positive,
+    pair_flops=positive,
+    tangent_pairs=positive,
+    attention_tile=counts,
+    output_flops=positive,
+    layer_weight_bytes=positive,
+    output_weight_bytes=positive,
+    lora_parameters=counts,
+    loss_positions=st.sampled_from(["last", "all"]),
+    programs=st.lists(programs, max_size=2).map(tuple),
 )
 estimators = st.sampled_from(["central", "forward", "tangent"])
 arms = st.builds(
@@ -79,6 +121,11 @@ backends = st.builds(
         ),
         max_size=2,
     ).map(tuple),
+    shape=st.none() | shapes,
+    memory=st.none() | memories,
+    tangent_memory=st.none() | memories,
+    energy=st.none()
+    | st.builds(EnergyModel, watts=intervals, median_relative_error=errors, arms=counts),
 )
 of_bundle = {"bundle_sha256": texts, "runner_sha256": texts}
 backend_lists = st.lists(backends, max_size=2).map(tuple)
@@ -115,37 +162,74 @@ def test_a_profile_reads_back_as_it_was_written(profile: Profile) -> None:
         assert Profile.read(path) == profile
 
 
-def test_a_profile_of_version_1_is_read(tmp_path: Path) -> None:
-    old = json.loads(VERSION_1.read_text())
-    assert old["schema_version"] == 1
-    profile = Profile.read(VERSION_1)
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
+def test_a_profile_of_an_older_version_is_read(path: Path, tmp_path: Path) -> None:
+    old = json.loads(path.read_text())
+    profile = Profile.read(path)
 
-    assert profile.schema_version == 2
+    assert profile.schema_version == 3 > old["schema_version"]
     assert profile.derivation is None
     assert profile.measured_at == datetime.fromisoformat(old["measured_at"])
     (backend,), (old_backend,) = profile.backends, old["backends"]
     assert len(backend.arms) == len(old_backend["arms"])
-    assert backend.cost is not None
-    assert backend.cost.per_token_s == old_backend["cost"]["per_token_s"]
 
     profile.write(tmp_path / "profile.json")
     assert Profile.read(tmp_path / "profile.json") == profile
 
 
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 64), st.integers(1, 512), st.integers(1, 16), estimators)
+def test_old_cost_models_predict_the_seconds_that_they_always_did(
+    path: Path, batch: int, tokens: int, directions: int, estimator: str
+) -> None:
+    (backend,) = Profile.read(path).backends
+    (old,) = json.loads(path.read_text())["backends"]
+    cost = old["tangent_cost" if estimator == "tangent" else "cost"]
+    copies = directions + (estimator == "tangent")
+    one_pass = (
+        cost["fixed_s"]
+        + cost["per_token_s"] * batch * tokens * copies
+        + cost["per_attention_pair_s"] * batch * tokens**2 * copies
+        + cost["per_direction_s"] * copies
+    )
+    expected = (2 if estimator == "central" else 1) * one_pass / directions
+
+    modelled = backend.modelled_seconds(Setting(batch, tokens, estimator, directions))  # type: ignore[arg-type]
+    assert modelled == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
+def test_old_profiles_predict_nothing_of_a_range_of_layers(path: Path) -> None:
+    (backend,) = Profile.read(path).backends
+    assert backend.modelled_seconds(Setting(4, 16, "central", 8)) is not None
+    for layers in ((0, 0), (4, 5)):
+        assert backend.modelled_seconds(Setting(4, 16, "central", 8, layers)) is None
+
+
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
+def test_the_memory_of_old_profiles_is_fitted_to_their_arms(path: Path) -> None:
+    (backend,) = Profile.read(path).backends
+    for arm in backend.arms:
+        if arm.layers is None:
+            modelled = backend.modelled_bytes(arm.setting)
+            assert modelled is not None and modelled >= arm.peak_memory_bytes * (1 - 1e-9)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"schema_version": 99}, "version 99, this fwdllm reads versions 1 to 2"),
+        ({"schema_version": 99}, "version 99, this fwdllm reads versions 1 to 3"),
         ({"speed": 1}, "it has a field speed, which is not known"),
         ({"target": None}, "target"),
         ({"measured_at": "2026-01-01T00:00:00"}, "measured_at"),
     ],
 )
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
 def test_what_is_no_profile_is_refused_by_its_fields(
-    tmp_path: Path, change: dict, reason: str, version: int
+    tmp_path: Path, change: dict, reason: str, old: Path
 ) -> None:
-    document = {**json.loads(VERSION_1.read_text()), "schema_version": version, **change}
+    document = {**json.loads(old.read_text()), **change}
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(document))
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from android_harness.job import Warmup
 from device_bench.errors import SweepSettingsError
 from device_bench.plan import Arm, SweepPlan, arms_of, sweep_plan
 
@@ -13,7 +14,7 @@ from device_bench.plan import Arm, SweepPlan, arms_of, sweep_plan
 def plan(**changes: object) -> SweepPlan:
     settings = {
         "arms": arms_of([1, 4], [32, 128], [1], ["central"]),
-        "warmup": 1,
+        "warmup": Warmup(),
         "minimum_ms": 0,
         "repetitions": 3,
         "blocks": 3,

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from device_bench.numerics.contract import EstimatorNumerics, Numerics
 from device_bench.profile import ArmSummary, Interval
 from device_bench.verdict import RULES, Evidence, judge
 
@@ -22,6 +23,32 @@ ARM = ArmSummary(
     peak_memory_bytes=1000,
     provenance="measured",
 )
+
+
+def numerics(*, as_exported: bool = True, usable: bool = True) -> Numerics:
+    return Numerics(
+        failure=None,
+        loss=6.0,
+        loss_difference=0.0,
+        loss_tolerance=0.06,
+        loss_as_exported=as_exported,
+        loss_repeatability=0.0,
+        estimators=(
+            EstimatorNumerics(
+                estimator="central",
+                epsilon=0.01,
+                directions=8,
+                signal=1.0,
+                noise=0.5 if usable else 2.0,
+                noise_from="exact slopes",
+                repeat_noise=0.0,
+                signal_to_noise=2.0 if usable else 0.5,
+                usable=usable,
+            ),
+        ),
+    )
+
+
 SOUND = Evidence(
     arms=[ARM],
     jobs_planned=3,
@@ -32,6 +59,8 @@ SOUND = Evidence(
     cores=4,
     cpu_masks=[("0xf0", "0xf0"), ("0xf0", "0x00F0")],
     imprecise_arms=0,
+    unsettled_share=0.4,
+    numerics=numerics(),
 )
 
 
@@ -40,8 +69,11 @@ def with_arm(**changes: object) -> Evidence:
 
 
 FAULTS = {
+    "loss-not-as-exported": replace(SOUND, numerics=numerics(as_exported=False)),
+    "slopes-are-noise": replace(SOUND, numerics=numerics(usable=False)),
     "incomplete-sweep": replace(SOUND, jobs_measured=2),
     "too-few-repetitions": with_arm(repetitions=5),
+    "warm-up-not-settled": replace(SOUND, unsettled_share=0.5),
     "precision-not-reached": replace(SOUND, imprecise_arms=1),
     "spread-above-10-percent": with_arm(relative_spread=0.11),
     "spread-above-50-percent": with_arm(relative_spread=0.51),
@@ -56,7 +88,12 @@ IMPLIED = {
     "spread-above-50-percent": {"spread-above-10-percent"},
     "cost-model-error-above-50-percent": {"cost-model-error-above-20-percent"},
 }
-INVALID = {"spread-above-50-percent", "cost-model-error-above-50-percent"}
+INVALID = {
+    "loss-not-as-exported",
+    "slopes-are-noise",
+    "spread-above-50-percent",
+    "cost-model-error-above-50-percent",
+}
 
 
 def test_sound_evidence_is_valid() -> None:
@@ -64,7 +101,7 @@ def test_sound_evidence_is_valid() -> None:
 
 
 def test_what_is_unknown_is_no_fault() -> None:
-    unknown = replace(SOUND, cores=None, cpu_masks=[(None, None)])
+    unknown = replace(SOUND, cores=None, cpu_masks=[(None, None)], numerics=None)
 
     assert judge(unknown) == ("valid", ())
 

@@ -89,9 +89,7 @@ def test_more_of_anything_is_never_less_work(setting: Setting) -> None:
 
 def test_weights_are_read_again_for_every_256_columns_of_tangents() -> None:
     """Of 128 tokens two directions go together, after the point itself."""
-    one, two, three = (
-        work(Setting(1, 128, "tangent", count)).weight_bytes for count in (1, 2, 3)
-    )
+    one, two, three = (work(Setting(1, 128, "tangent", count)).weight_bytes for count in (1, 2, 3))
     assert one == two < three
     assert three == pytest.approx(1.5 * two)
 

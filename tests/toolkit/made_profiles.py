@@ -90,7 +90,7 @@ def slope_errors(**errors: float) -> tuple[SlopeError, ...]:
 
 
 def numerics(**steps: float | None) -> Numerics:
-    """Estimators by their names with their calibrated steps; a step below 0: its slopes are noise."""
+    """Estimators by their names with their calibrated steps; below 0: their slopes are noise."""
     return Numerics(
         failure=None,
         loss=6.0,

@@ -30,12 +30,12 @@ def choose_estimator(
 ) -> Allocation:
     """The allocation by the best estimator; its first notes say why.
 
-    Every estimator is allocated; those that no device can run, or only as noise, are out. Of the others that with
-    the smallest makespan · (1 + e²) is taken, where e² is the median over the devices that work in
-    its allocation; that of a difference counts `DIFFERENCE_MARGIN` times. A device whose profile
-    does not tell the error counts as exact under `tangent`, whose own error is rounding. Under
-    differences it is left out of the median, and where no device tells, the error is unknown: such
-    an estimator is taken only if all are, `central` before `forward`.
+    Every estimator is allocated; those that no device can run, or only as noise, are out. Of the
+    others that with the smallest makespan · (1 + e²) is taken, where e² is the median over the
+    devices that work in its allocation; that of a difference counts `DIFFERENCE_MARGIN` times. A
+    device whose profile does not tell the error counts as exact under `tangent`, whose own error
+    is rounding. Under differences it is left out of the median, and where no device tells, the
+    error is unknown: such an estimator is taken only if all are, `central` before `forward`.
 
     Args:
         profiles: those that `divide` allocates.

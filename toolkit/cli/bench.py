@@ -83,14 +83,14 @@ def bench(
         ),
     ] = None,
     blocks: Annotated[
-        int | None, typer.Option(min=1, help="Jobs of each arm, at least.", show_default="3")
+        int | None, typer.Option(min=1, help="Jobs of each arm, at least.", show_default="6")
     ] = None,
     most_blocks: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Jobs of an arm that is not known precisely yet, at most.",
-            show_default="8, or --blocks if more",
+            show_default="12, or --blocks if more",
         ),
     ] = None,
     precision: Annotated[
@@ -102,10 +102,22 @@ def bench(
         ),
     ] = None,
     warmup: Annotated[
-        int | None, typer.Option(min=0, help="Untimed repetitions of each job.", show_default="2")
+        int | None,
+        typer.Option(
+            min=0, help="Repetitions of each job before any counts, at least.", show_default="6"
+        ),
+    ] = None,
+    warmup_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="How long they go on at most if they never settle; 0: none.",
+            show_default="60",
+        ),
     ] = None,
     repetitions: Annotated[
-        int | None, typer.Option(min=1, help="Timed repetitions of each job.", show_default="3")
+        int | None,
+        typer.Option(min=1, help="Repetitions of each job that count.", show_default="3"),
     ] = None,
     minimum_ms: Annotated[
         int | None,
@@ -178,6 +190,7 @@ def bench(
         "most_blocks": most_blocks,
         "precision": precision,
         "warmup": warmup,
+        "warmup_seconds": warmup_seconds,
         "repetitions": repetitions,
         "minimum_ms": minimum_ms,
         "seed": seed,

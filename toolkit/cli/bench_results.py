@@ -18,7 +18,7 @@ from exporters.errors import FwdllmError
 from toolkit.cli.console import out
 from toolkit.cli.fleet import Outcome
 from toolkit.cli.fleet_display import message_of
-from toolkit.cli.profile import estimator_tables
+from toolkit.cli.profile import estimator_tables, placement_tables
 
 
 def row_of(outcome: Outcome[list[Path]], folder: Path, samples: Sequence[Path]) -> dict[str, Any]:
@@ -68,7 +68,8 @@ def print_profiles(outcomes: Sequence[Outcome[list[Path]]]) -> None:
     for outcome in outcomes:
         for folder in outcome.result or ():
             out.print(f"samples of {outcome.spec}: {folder}", highlight=False, soft_wrap=True)
-            for table in estimator_tables(fit_profile(folder, now=datetime.now(UTC))):
+            fitted = fit_profile(folder, now=datetime.now(UTC))
+            for table in (*placement_tables(fitted), *estimator_tables(fitted)):
                 out.print(table)
 
 

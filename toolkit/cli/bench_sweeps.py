@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def estimate_text(plans: Sequence[SweepPlan], left: TimeLeft) -> str:
     jobs = f"{arms} arms, {least} to {most} jobs left" if most > least else f"{least} jobs left"
     if left.seconds is not None:
         return f"{jobs}: {span_text(left.seconds)} (modelled)"
-    shortest = clock_text(least_seconds(plans[0], least))
+    shortest = clock_text(math.floor(least_seconds(plans[0], least)))
     return f"{jobs}: more than {shortest} (--minimum-ms); the first jobs will tell how long"
 
 

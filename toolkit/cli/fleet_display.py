@@ -144,7 +144,7 @@ class FleetDisplay:
         row.celsius = event.celsius if event.celsius is not None else row.celsius
         row.left_s, row.told_s = event.left_s, time.monotonic()
         if event.stage == JOBS:
-            left = f" ({row.left} left)" if event.left_s is not None else ""
+            left = f" ({row.left} left)" if row.left and event.done < event.total else ""
             news, said = new_stage or stepped, f"{row.progress} jobs: {event.detail}{left}"
         else:
             news, said = new_stage and event.done < event.total, event.detail

@@ -19,7 +19,10 @@ from toolkit.cli.options import JsonOption
 
 
 def profile(
-    samples: Annotated[Path, typer.Argument(help="A samples folder of one device.")],
+    samples: Annotated[
+        list[Path],
+        typer.Argument(help="A samples folder of one device; one for each backend if several."),
+    ],
     out: Annotated[Path, typer.Option(help="The profile to write.")],
     beside: Annotated[
         list[Path] | None,
@@ -31,13 +34,22 @@ def profile(
 ) -> None:
     """Fit the device's capability profile."""
     from device_bench.fit_profile import fit_profile
+    from device_bench.join_profiles import join_profiles
 
-    fitted = fit_profile(samples, now=datetime.now(UTC), beside=beside or ())
+    now = datetime.now(UTC)
+    first, *others = samples
+    fitted = join_profiles(
+        [
+            fit_profile(first, now=now, beside=beside or ()),
+            *(fit_profile(other, now=now) for other in others),
+        ]
+    )
     fitted.write(out)
     if json:
         print_json(fitted.model_dump(mode="json"))
     else:
-        for table in (*tables(fitted), *numerics_tables(fitted), *estimator_tables(fitted)):
+        shown = (tables, placement_tables, numerics_tables, estimator_tables)
+        for table in (table for each in shown for table in each(fitted)):
             console.print(table)
 
 
@@ -50,6 +62,12 @@ def tables(fitted: Profile) -> list[Table]:
     for backend in fitted.shown_backends:
         ranges = any(arm.layers is not None for arm in backend.arms)
         reasons = f" ({', '.join(backend.reasons)})" if backend.reasons else ""
+        notes = [f"batch B, tokens T, directions at once K; {source}"]
+        if backend.load_seconds is not None:
+            notes = [
+                f"load {backend.load_seconds.value:.3g} s; first: s/probe in a process that is new",
+                *notes,
+            ]
         table = Table(
             "B",
             "T",
@@ -57,11 +75,12 @@ def tables(fitted: Profile) -> list[Table]:
             "estimator,\nlayers" if ranges else "estimator",
             "s/probe",
             "95 % CI",
+            "first",
             "modelled",
             "peak MB",
             title=f"{fitted.target}, {backend.backend}: {backend.verdict}{reasons}",
             title_justify="left",
-            caption=f"batch B, tokens T, directions at once K; {source}",
+            caption="\n".join(notes),
             caption_justify="left",
         )
         for arm in backend.arms:
@@ -74,8 +93,36 @@ def tables(fitted: Profile) -> list[Table]:
                 f"{arm.estimator} {layers_text(arm.layers)}" if ranges else arm.estimator,
                 f"{seconds.value:.3g}",
                 f"{seconds.low:.3g} to {seconds.high:.3g}",
+                "" if arm.first_seconds is None else f"{arm.first_seconds.value:.3g}",
                 "" if modelled is None else f"{modelled:.3g}",
                 f"{arm.peak_memory_bytes / 1e6:.1f}",
+            )
+        shown.append(table)
+    return shown
+
+
+def placement_tables(fitted: Profile) -> list[Table]:
+    """One table per backend that was measured on several: the fastest first."""
+    shown = []
+    for backend in fitted.shown_backends:
+        if len(backend.placements) < 2:
+            continue
+        table = Table(
+            "threads",
+            "cores",
+            "times the fastest",
+            title=f"{fitted.target}, {backend.backend}: threads and cores",
+            title_justify="left",
+            caption=f"geometric mean over the {backend.placements[0].arms} arms that all have, "
+            "measured; the profile is of the fastest",
+            caption_justify="left",
+        )
+        for placement in backend.placements:
+            relative = placement.relative_seconds
+            table.add_row(
+                str(placement.threads),
+                placement.cpu_mask or "any",
+                "" if relative is None else f"{relative:.3g}",
             )
         shown.append(table)
     return shown

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from android_harness.building.runner_build import build_runner
 from android_harness.fake_phone import FakePhone
+from android_harness.job import Warmup
 from android_harness.runs.installed_runner import InstalledRunner, install_runner
 from android_harness.targets.open_target import open_target
 from device_bench.fit_profile import fit_profile
@@ -35,6 +36,7 @@ _MARKER = ".fwdllm-demo"  # in every folder that a demo made
 _ROWS = 2000
 _HELD_OUT = 200
 _MAX_TOKENS = 24
+_WARMUP = Warmup(most_ms=6000)
 _SAMPLE_MS = 200  # averages over the stops that slow the fake phone down
 _SLOWDOWN = 3.0  # of the fake phone, so that the allocation has a choice
 # Few parameters, many probes and a large alpha: a forward gradient of N probes over p parameters
@@ -123,6 +125,7 @@ def _measure_and_train(
                 placements=[(_CONFIG.threads, None)],
             ),
             folder,
+            warmup=_WARMUP,
             minimum_ms=_SAMPLE_MS,
             on_progress=lambda arm, done, left: on_progress("sweep", done, done + left.jobs[0]),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from android_harness.job import (
     Task,
     TimeTask,
     VerbalizerLoss,
+    Warmup,
 )
 from android_harness.records import (
     AlongRecord,
@@ -30,9 +31,12 @@ from android_harness.records import (
     LoadRecord,
     MemoryRecord,
     OperatorsRecord,
+    PaceRecord,
+    Phase,
     ProbeRecord,
     Record,
     SampleRecord,
+    WarmupRecord,
 )
 from android_harness.runs.installed_runner import InstalledRunner, install_runner
 from android_harness.targets.local_target import LocalTarget
@@ -248,11 +252,16 @@ def test_the_records_say_what_computed(pte: InstalledRunner, here: Path) -> None
 
 def test_operators_are_timed(pte: InstalledRunner, here: Path) -> None:
     timing = TimeTask(
-        batch=(0, 3), estimator="tangent", directions_per_pass=TANGENT_SLOTS, warmup=1,
+        batch=(0, 3), estimator="tangent", directions_per_pass=TANGENT_SLOTS,
+        warmup=Warmup(most_ms=600),
         repetitions=2, operators=True,
     )  # fmt: skip
     records = run(pte, here / "classified.jsonl", timing)
 
+    phases = [r.phase for r in records if isinstance(r, SampleRecord)]
+    assert phases == sorted(phases, key=get_args(Phase).index)
+    assert phases.count("warmup") == only(records, WarmupRecord).repetitions > 0
+    assert [r.when for r in records if isinstance(r, PaceRecord)] == ["before", "after"]
     samples = [r for r in records if isinstance(r, SampleRecord) and r.phase == "steady"]
     told = only(records, OperatorsRecord)
     runs = sum(sample.passes for sample in samples)
@@ -324,7 +333,7 @@ def test_an_example_longer_than_any_program_is_refused(pte: InstalledRunner, her
 
 
 def test_ggml_does_not_tell_operators(ggml: InstalledRunner, here: Path) -> None:
-    timing = TimeTask(batch=(0,), estimator="tangent", warmup=0, repetitions=1, operators=True)
+    timing = TimeTask(batch=(0,), estimator="tangent", repetitions=1, operators=True)
     with pytest.raises(RunnerFailedError, match="ggml does not tell how long"):
         run(ggml, here / "classified.jsonl", timing)
 

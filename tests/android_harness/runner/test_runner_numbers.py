@@ -13,7 +13,15 @@ import torch
 from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from android_harness.job import AlongTask, EvaluateTask, ProbeTask, TimeTask, VerbalizerLoss
+from android_harness.job import (
+    NO_WARMUP,
+    AlongTask,
+    EvaluateTask,
+    ProbeTask,
+    TimeTask,
+    VerbalizerLoss,
+    Warmup,
+)
 from android_harness.records import (
     AlongRecord,
     EvaluationRecord,
@@ -21,6 +29,7 @@ from android_harness.records import (
     MemoryRecord,
     Record,
     SampleRecord,
+    WarmupRecord,
 )
 from exporters.lora.combination import DirectionName, named_direction
 from exporters.lora.directions import Distribution, direction
@@ -399,24 +408,49 @@ def test_large_evaluations_are_split_without_a_trace(tmp_path: Path) -> None:
 
 
 def test_timed_samples_say_what_they_timed(bench: Bench) -> None:
-    central = TimeTask(batch=(0, 1), epsilon=1e-2, warmup=2, repetitions=3, directions_per_pass=4)
+    central = TimeTask(
+        batch=(0, 1), epsilon=1e-2, warmup=NO_WARMUP, repetitions=3, directions_per_pass=4
+    )
     forward = central.model_copy(update={"estimator": "forward"})
     records = bench.run(central, forward)
     for task in range(2):
         samples = [r for r in records if isinstance(r, SampleRecord) and r.task == task]
         assert [(s.phase, s.repetition) for s in samples] == [
-            ("warmup", 0),
-            ("warmup", 1),
+            ("first", 0),
             ("steady", 0),
             ("steady", 1),
             ("steady", 2),
         ]
         assert all(s.directions == 4 for s in samples)
         # Two signs under `central`; under `forward` the base pass is the first repetition's.
-        assert [s.passes for s in samples] == [[2, 2, 2, 2, 2], [2, 1, 1, 1, 1]][task]
+        assert [s.passes for s in samples] == [[2, 2, 2, 2], [2, 1, 1, 1]][task]
         assert all(s.wall_ns > 0 and s.cpu_ns > 0 for s in samples)
         starts = [s.start_ns for s in samples]
         assert starts == sorted(starts)
+
+
+def test_a_process_warms_up_until_it_has_settled_or_its_time_is_over(bench: Bench) -> None:
+    timing = TimeTask(batch=(0, 1), estimator="tangent", repetitions=1, warmup=Warmup(least=9))
+    # No noise is as small as this tolerance; the time is over after 60 repetitions or so.
+    endless = timing.model_copy(update={"warmup": Warmup(most_ms=200, tolerance=1e-12)})
+    records = bench.run(timing, endless)
+
+    for task in range(2):
+        samples = [r for r in records if isinstance(r, SampleRecord) and r.task == task]
+        warmups = [s for s in samples if s.phase == "warmup"]
+        (ended,) = (r for r in records if isinstance(r, WarmupRecord) and r.task == task)
+        assert ended.settled == (task == 0)
+        assert ended.repetitions == len(warmups) >= (9 if task == 0 else 1)
+        assert ended.wall_ns == sum(s.wall_ns for s in warmups)
+        assert [s.phase for s in samples] == ["first", *["warmup"] * len(warmups), "steady"]
+        assert [s.repetition for s in warmups] == list(range(len(warmups)))
+
+
+def test_the_pace_of_a_core_is_told_before_and_after_what_counts(bench: Bench) -> None:
+    timing = TimeTask(batch=(0,), estimator="tangent", repetitions=2, warmup=NO_WARMUP)
+    events = [r.event for r in bench.run(timing)]
+    assert events == ["hello", "load", "sample", "warmup", "pace", *["sample"] * 2, "pace",
+                      "memory", "end"]  # fmt: skip
 
 
 def test_each_task_reports_memory(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from android_harness.job import (
+    NO_WARMUP,
     AlongTask,
     EvaluateTask,
     Job,
@@ -247,7 +248,9 @@ def test_slopes_are_linear_in_the_direction(bench: Bench) -> None:
 
 
 def test_a_tangent_counts_as_one_pass(bench: Bench) -> None:
-    task = TimeTask(batch=ALL, estimator="tangent", directions_per_pass=5, warmup=1, repetitions=2)
+    task = TimeTask(
+        batch=ALL, estimator="tangent", directions_per_pass=5, warmup=NO_WARMUP, repetitions=2
+    )
     samples = [r for r in bench.run(task) if isinstance(r, SampleRecord)]
     assert [(s.directions, s.passes) for s in samples] == [(5, 6)] * 3
 

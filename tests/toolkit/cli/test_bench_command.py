@@ -28,7 +28,7 @@ from toolkit.cli.app import app
 
 QUICK = ("--batch", "1", "--tokens", "8", "--directions", "1,2")
 QUICK += ("--blocks", "1", "--most-blocks", "1")
-QUICK += ("--warmup", "0", "--repetitions", "1", "--minimum-ms", "0")
+QUICK += ("--warmup-seconds", "0", "--repetitions", "1", "--minimum-ms", "0")
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ SWEEP += (
     "5",
     "--most-blocks",
     "5",
-    "--warmup",
+    "--warmup-seconds",
     "0",
     "--repetitions",
     "1",

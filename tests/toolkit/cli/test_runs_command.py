@@ -80,7 +80,7 @@ class Desk:
             "--most-blocks",
             "2",
         ]
-        quick += ["--warmup", "0", "--repetitions", "1", "--minimum-ms", "0"]
+        quick += ["--warmup-seconds", "0", "--repetitions", "1", "--minimum-ms", "0"]
         quick += ["--estimator", "tangent", "--out", "samples"]
         return self.fwdllm("bench", str(self.bundle.folder), "--target", self.phone.target, *quick)
 

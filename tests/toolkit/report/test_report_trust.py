@@ -245,12 +245,14 @@ def test_without_a_long_run_it_is_told_how_to_measure_one() -> None:
 def test_placements_are_compared_where_there_are_several(tmp_path: Path) -> None:
     folder = make_samples(tmp_path / "samples", placements=[(1, "0x1"), (4, None)])
     section = of_samples(folder)
-    (plot,) = part(section, "Placements").plots
+    (plot,) = part(section, "Threads and cores").plots
     assert set(column(plot.data, "placement")) == {"1 thread on cores 0x1", "4 threads on any core"}
     assert column(plot.data, "relative seconds")[0] == "1.000"
     distributions, course = part(section, "Latency (measured)").plots
     assert len(distributions.data.rows) == 24 and len(course.data.rows) == 144
-    assert not [each for each in of_profile(profile("adb:x")).parts if each.title == "Placements"]
+    assert not [
+        each for each in of_profile(profile("adb:x")).parts if each.title == "Threads and cores"
+    ]
 
 
 def test_load_first_and_steady_are_three_numbers() -> None:

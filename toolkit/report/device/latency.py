@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from android_harness.records import Phase
 from device_bench.placement import on_placement
 from device_bench.plan import Arm
 from device_bench.profile import Placement
@@ -140,7 +141,7 @@ def _course(measurements: Sequence[Measurement]) -> Plot:
     medians = {arm: float(np.median(values)) for arm, values in seconds.items()}
     name = arm_namer(list(medians))
     ordered = sorted(measurements, key=lambda each: each.position)
-    points: dict[str, list[tuple[int, float]]] = {"steady": [], "warmup": []}
+    points: dict[Phase, list[tuple[int, float]]] = {"steady": [], "warmup": [], "first": []}
     middles = []
     for job in ordered:
         median = medians[job.arm]
@@ -153,7 +154,11 @@ def _course(measurements: Sequence[Measurement]) -> Plot:
         drawn = figure(height=2.6)
         axes = drawn.subplots()
         axes.axhline(1, color=SOFT, lw=1)
-        looks = {"warmup": ("^", SECOND, "warm-up"), "steady": (".", FIRST, "counted")}
+        looks: dict[Phase, tuple[str, str, str]] = {
+            "first": ("x", SOFT, "first"),
+            "warmup": ("^", SECOND, "warm-up"),
+            "steady": (".", FIRST, "counted"),
+        }
         for phase, (marker, colour, name) in looks.items():
             if points[phase]:
                 jobs, ratios = (np.array(each) for each in zip(*points[phase], strict=True))
@@ -164,7 +169,7 @@ def _course(measurements: Sequence[Measurement]) -> Plot:
         axes.set_xlabel("job, in the order measured")
         axes.set_ylabel("times the arm's median")
         axes.grid(axis="y")
-        drawn.legend(loc="outside upper right", ncols=3)
+        drawn.legend(loc="outside upper right", ncols=4)
         return drawn
 
     return Plot(

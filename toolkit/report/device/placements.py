@@ -36,8 +36,8 @@ def placements_part(backend: BackendProfile, anchor: str) -> Section | None:
     )
     own_anchor = f"{anchor}_placements"
     if not compared:
-        return Section("Placements", own_anchor, facts, tables=[table])
-    return Section("Placements", own_anchor, facts, plots=[_plot(placements, table)])
+        return Section("Threads and cores", own_anchor, facts, tables=[table])
+    return Section("Threads and cores", own_anchor, facts, plots=[_plot(placements, table)])
 
 
 def _name(placement: Placement) -> str:

@@ -74,7 +74,7 @@ def _sweep_facts(samples: Samples) -> Iterator[tuple[str, str | Cell]]:
     yield "arms", str(len(sweep.plan.arms))
     planned = len(measurements) + least_left(sweep.plan, measurements)
     yield "jobs", f"{len(measurements)} of {planned}, interleaved at random"
-    yield "repetitions (measured)", f"{repetitions}, warm-up included"
+    yield "repetitions (measured)", f"{repetitions}, first ones and warm-up included"
     arms = sweep.plan.arms
     yield "threads", ", ".join(str(each) for each in dict.fromkeys(arm.threads for arm in arms))
     yield "cores", ", ".join(dict.fromkeys(arm.cpu_mask or "any" for arm in arms))

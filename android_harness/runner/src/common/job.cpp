@@ -102,6 +102,21 @@ static void read_probing(Object & object, Probing & probing) {
     probing.support = read_support(object);
 }
 
+static WarmupRule read_warmup(const Field & field) {
+    Object object(field);
+    WarmupRule rule;
+    if (const auto least = object.optional("least")) rule.least = least->integer(0, 1'000'000);
+    if (const auto most = object.optional("most_ms")) {
+        rule.most_ns = most->integer(0, 3'600'000) * 1'000'000;
+    }
+    if (const auto tolerance = object.optional("tolerance")) {
+        rule.tolerance = tolerance->number();
+        if (!(rule.tolerance > 0)) tolerance->refuse("expected a positive number");
+    }
+    object.finish();
+    return rule;
+}
+
 // A path as it stands in the job -> one that the runner can open.
 using PathReader = std::function<std::string(const Field &)>;
 
@@ -125,7 +140,7 @@ static Task read_task(const Field & field, const PathReader & file_path) {
     } else if (kind == "time") {
         TimeTask time;
         read_probing(object, time);
-        time.warmup = object.required("warmup").integer(0, 1'000'000);
+        if (const auto warmup = object.optional("warmup")) time.warmup = read_warmup(*warmup);
         time.repetitions = object.required("repetitions").integer(1, 1'000'000);
         if (const auto minimum = object.optional("minimum_ns")) {
             time.minimum_ns = minimum->integer(0, 3'600'000'000'000);

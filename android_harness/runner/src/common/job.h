@@ -4,6 +4,7 @@
 #include "combination.h"
 #include "labels.h"
 #include "prefix_policy.h"
+#include "warmup.h"
 
 #include <cstdint>
 #include <map>
@@ -38,9 +39,9 @@ struct AlongTask : Measuring {
 };
 
 struct TimeTask : Probing {
-    int64_t warmup = 0;
+    WarmupRule warmup;
     int64_t repetitions = 0;
-    int64_t minimum_ns = 0;  // a repetition goes on until it has lasted this long
+    int64_t minimum_ns = 0;  // a steady repetition goes on until it has lasted this long
     uint64_t first_seed = 1;
     bool operators = false;  // also how long each operator of a program takes
 };

@@ -83,12 +83,27 @@ void write_sample(size_t task, const Sample & sample) {
     write_line({ { "event", "sample" },
                  { "task", task },
                  { "repetition", sample.repetition },
-                 { "phase", sample.warmup ? "warmup" : "steady" },
+                 { "phase", sample.phase },
                  { "directions", sample.directions },
                  { "passes", sample.passes },
                  { "start_ns", sample.start_ns },
                  { "wall_ns", sample.wall_ns },
                  { "cpu_ns", sample.cpu_ns } });
+}
+
+void write_warmup(size_t task, const Warmup & warmup) {
+    write_line({ { "event", "warmup" },
+                 { "task", task },
+                 { "settled", warmup.settled() },
+                 { "repetitions", warmup.repetitions() },
+                 { "wall_ns", warmup.wall_ns() } });
+}
+
+void write_pace(size_t task, const char * when, int64_t wall_ns) {
+    write_line({ { "event", "pace" },
+                 { "task", task },
+                 { "when", when },
+                 { "wall_ns", wall_ns } });
 }
 
 void write_probe(size_t task, const DirectionName & direction, const Slope & slope) {

@@ -5,6 +5,7 @@
 #include "coverage.h"
 #include "memory.h"
 #include "slope.h"
+#include "warmup.h"
 
 #include <cstdint>
 #include <optional>
@@ -39,8 +40,8 @@ struct Load {
 };
 
 struct Sample {
+    const char * phase;  // first, warmup, steady
     int64_t repetition;
-    bool warmup;
     int directions;
     int passes;
     int64_t start_ns;
@@ -70,6 +71,8 @@ std::string version_line(const Hello & hello);
 void write_hello(const Hello & hello);
 void write_load(const Load & load);
 void write_sample(size_t task, const Sample & sample);
+void write_warmup(size_t task, const Warmup & warmup);
+void write_pace(size_t task, const char * when, int64_t wall_ns);  // before, after
 void write_probe(size_t task, const DirectionName & direction, const Slope & slope);
 void write_along(size_t task, const Slope & slope);
 void write_evaluation(size_t task, const Evaluation & evaluation);

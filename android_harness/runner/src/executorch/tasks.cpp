@@ -32,14 +32,10 @@ static void run(size_t index, const TimeTask & task, const Workplace & at) {
     Prober prober(at, task, task.directions_per_pass, std::numeric_limits<int>::max());
     OperatorTimes & times = at.bundle.operator_times();
     times.clear();
-    int64_t steady_directions = 0;
-    uint64_t seed = task.first_seed;
-    for (int64_t i = 0; i < task.warmup + task.repetitions; i++) {
-        times.listen(task.operators && i >= task.warmup);
-        const Sample sample = time_repetition(i, task, prober, seed);
-        if (!sample.warmup) steady_directions += sample.directions;
-        write_sample(index, sample);
-    }
+    Timing timing(index, task, prober);
+    timing.warm_up();
+    times.listen(task.operators);
+    const int64_t directions = timing.measure();
     times.listen(false);
     if (!task.operators) return;
     std::vector<OperatorTime> operators;
@@ -47,7 +43,7 @@ static void run(size_t index, const TimeTask & task, const Workplace & at) {
         const auto & [method, place, name] = key;
         operators.push_back({ method, place, name, sum.calls, sum.wall_ns });
     }
-    write_operators(index, steady_directions, operators);
+    write_operators(index, directions, operators);
 }
 
 static void run(size_t index, const EvaluateTask & task, const Workplace & at) {

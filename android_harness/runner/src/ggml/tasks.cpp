@@ -49,10 +49,9 @@ static std::optional<Done> run(size_t index, const AlongTask & task, const Workp
 static std::optional<Done> run(size_t index, const TimeTask & task, const Workplace & at) {
     Prober prober(at, task, moving_of(task, at), task.directions_per_pass,
                   std::numeric_limits<int>::max());
-    uint64_t seed = task.first_seed;
-    for (int64_t i = 0; i < task.warmup + task.repetitions; i++) {
-        write_sample(index, time_repetition(i, task, prober, seed));
-    }
+    Timing timing(index, task, prober);
+    timing.warm_up();
+    timing.measure();
     return done(prober);
 }
 

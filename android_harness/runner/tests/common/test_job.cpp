@@ -20,7 +20,8 @@ static Json good_job() {
              "distribution": "gaussian", "directions_per_pass": 4,
              "support": {"layers": [1, 2], "matrices": "AB", "head": true},
              "directions": [0, [1, 2, 3]]},
-            {"kind": "time", "batch": [0], "epsilon": 1, "warmup": 0, "repetitions": 3},
+            {"kind": "time", "batch": [0], "epsilon": 1, "repetitions": 3,
+             "warmup": {"least": 9, "most_ms": 500, "tolerance": 0.1}},
             {"kind": "evaluate", "batch": [5]},
             {"kind": "along", "batch": [2], "epsilon": 0.5, "direction": "u.f32"}
         ]})");
@@ -60,6 +61,8 @@ static void test_everything_is_read() {
     CHECK((std::get<1>(probe.directions[1]) == std::vector<uint64_t>{ 1, 2, 3 }));
     const auto & time = std::get<TimeTask>(job.tasks[1]);
     CHECK(time.estimator == Estimator::central && !time.directions_per_pass);
+    CHECK(time.warmup.least == 9 && time.warmup.most_ns == 500'000'000);
+    CHECK(time.warmup.tolerance == 0.1);
     CHECK(time.first_seed == 1 && time.repetitions == 3 && !time.support.layers);
     CHECK(std::get<EvaluateTask>(job.tasks[2]).batch[0] == 5);
     const auto & along = std::get<AlongTask>(job.tasks[3]);
@@ -140,6 +143,11 @@ static void test_wrong_values_are_refused_by_name() {
     refused("/tasks/0/directions", Json::array(), "tasks[0].directions");
     refused("/tasks/0/directions/1/2", "x", "tasks[0].directions[1][2]");
     refused("/tasks/0/warmup", 1, "tasks[0]: unknown field warmup");
+    refused("/tasks/1/warmup", 2, "tasks[1].warmup: expected an object");
+    refused("/tasks/1/warmup/least", -1, "tasks[1].warmup.least");
+    refused("/tasks/1/warmup/most_ms", 3'600'001, "tasks[1].warmup.most_ms");
+    refused("/tasks/1/warmup/tolerance", 0, "tasks[1].warmup.tolerance");
+    refused("/tasks/1/warmup/most_s", 1, "tasks[1].warmup: unknown field most_s");
     refused("/tasks/1/repetitions", 0, "tasks[1].repetitions");
     refused("/tasks/3/direction", 7, "tasks[3].direction");
     refused("/tasks/3/directions", 7, "tasks[3]: unknown field directions");
