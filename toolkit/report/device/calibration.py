@@ -71,7 +71,7 @@ def _curve(
     evidence: NumericEvidence, measured: EstimatorSlopes, truth: _Truth, directions: int
 ) -> _Curve:
     assert measured.epsilon is not None
-    base = float(np.mean(evidence.losses))
+    base = float(np.mean([loss for process in evidence.losses for loss in process]))
     return _Curve(
         measured.estimator,
         [
