@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from android_harness.job import PrefixPolicy, TimeTask
+from android_harness.job import NO_WARMUP, PrefixPolicy, TimeTask
 from android_harness.records import HelloRecord, Record
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.errors import SweepMismatchError, SweepSettingsError
@@ -21,11 +21,13 @@ from device_bench.numerics.questions import Questions, exported_questions, rando
 from device_bench.numerics.refusal import refuse_wrong_numbers
 from device_bench.operators import OPERATORS_NAME, measure_operators, refuse_without_operators
 from device_bench.plan import Arm, Slot, SweepPlan
+from device_bench.policies.job_boundaries import JobBoundaries
 from device_bench.program_sizes import refuse_arms_without_program
 from device_bench.provenance import Sweep
 from device_bench.samples import (
     EXAMPLES_NAME,
     SAMPLES_NAME,
+    SUSTAINED_NAME,
     SWEEP_NAME,
     TABLE_NAME,
     Measurement,
@@ -35,6 +37,7 @@ from device_bench.samples import (
     samples_folder,
     samples_table,
 )
+from device_bench.sustained import POINT_MS, LongRun, longest_run, repetitions_for
 from device_bench.time_left import TimeLeft, time_left
 from exporters.durable_files import replaced_atomically
 from exporters.lora.request import layers_text
@@ -162,39 +165,60 @@ class BundleSweep:
             self.plan.seed,
         )
 
-    def measure(self, slot: Slot) -> Measurement:
-        """Runs the job and appends what it measured to the samples.
+    def measure(self, slot: Slot, boundaries: JobBoundaries) -> Measurement:
+        """Runs the job, once the device is cool, and appends what it measured to the samples.
 
         Takes up the job where a killed process left it on the device.
 
         Raises:
             DeviceError: the job failed; nothing of it is kept.
         """
-        arm, position = self.plan.arms[slot.arm], self.sweep.order.index(slot)
-        asked_s = time.monotonic()
-        records = self.installed.run(
-            examples=self.folder / EXAMPLES_NAME,
-            tasks=[self._timing(arm)],
-            threads=arm.threads,
-            cpu_mask=arm.cpu_mask,
-            prefix=_prefix(arm, self.installed),
+        position = self.sweep.order.index(slot)
+        measurement = self._measured(
+            slot,
+            position,
+            self._timing(self.plan.arms[slot.arm]),
+            boundaries,
             timeout_s=self._timeout_s,
             name=f"{self.sweep.run_name}-{position}",
         )
-        measurement = Measurement.from_records(
-            records,
-            slot=slot,
-            position=position,
-            arm=arm,
-            repetitions=self.plan.repetitions,
-            device=self.installed.target.name,
-            measured_at=datetime.now(UTC),
-            host_seconds=time.monotonic() - asked_s,
-        )
         append_measurement(self.folder / SAMPLES_NAME, measurement)
         self.measurements.append(measurement)
-        self._keep_hello(records)
         return measurement
+
+    def measure_long_run(
+        self, asked: LongRun, boundaries: JobBoundaries, on_begin: Callable[[Arm], None]
+    ) -> None:
+        """Runs one arm for minutes where no run as long is there yet; see `sustained.py`.
+
+        `on_begin` is called where there is something to measure.
+
+        Raises:
+            DeviceError: the job failed; nothing of it is kept.
+        """
+        arm = asked.choose(self.measurements)
+        if longest_run(self.folder, arm=arm, seconds=60 * asked.minutes) is not None:
+            return
+        on_begin(arm)
+        repetitions = repetitions_for(
+            asked.minutes, [each for each in self.measurements if each.arm == arm]
+        )
+        changes = {
+            "warmup": NO_WARMUP,  # it would be the coolest part of the run
+            "repetitions": repetitions,
+            "minimum_ns": POINT_MS * 1_000_000,
+        }
+        measurement = self._measured(
+            Slot(block=0, arm=self.plan.arms.index(arm)),
+            len(self.sweep.order),
+            self._timing(arm).model_copy(update=changes),
+            boundaries,
+            timeout_s=None if self._timeout_s is None else self._timeout_s + 60 * asked.minutes,
+            name=f"{self.sweep.run_name}-sustained",
+        )
+        path = self.folder / SUSTAINED_NAME
+        drop_torn_line(path)
+        append_measurement(path, measurement)
 
     def measure_operators(self, on_arm: Callable[[Arm], None]) -> None:
         """Times the operators of each arm where that was asked for and is not done yet.
@@ -221,6 +245,42 @@ class BundleSweep:
         if self.sweep.finished_at is None:
             self._rewrite(finished_at=datetime.now(UTC))
         return self.sweep
+
+    def _measured(
+        self,
+        slot: Slot,
+        position: int,
+        task: TimeTask,
+        boundaries: JobBoundaries,
+        *,
+        timeout_s: float | None,
+        name: str,
+    ) -> Measurement:
+        arm = self.plan.arms[slot.arm]
+        passed = boundaries.before_job()
+        asked_s = time.monotonic()
+        records = self.installed.run(
+            examples=self.folder / EXAMPLES_NAME,
+            tasks=[task],
+            threads=arm.threads,
+            cpu_mask=arm.cpu_mask,
+            prefix=_prefix(arm, self.installed),
+            timeout_s=timeout_s,
+            name=name,
+        )
+        host_seconds = time.monotonic() - asked_s
+        self._keep_hello(records)
+        return Measurement.from_records(
+            records,
+            slot=slot,
+            position=position,
+            arm=arm,
+            repetitions=task.repetitions,
+            device=self.installed.target.name,
+            measured_at=datetime.now(UTC),
+            host_seconds=host_seconds,
+            conditions=boundaries.after_job(passed),
+        )
 
     def _timing(self, arm: Arm) -> TimeTask:
         evidence = self._evidence

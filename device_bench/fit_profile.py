@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from android_harness.telemetry.records import TELEMETRY_NAME
+from android_harness.telemetry.trace import Trace, read_trace
 from device_bench.cost_model import determined, fit_cost_model
 from device_bench.energy import ArmEnergy, arm_energies
 from device_bench.energy_model import fit_energy_model
@@ -19,11 +21,22 @@ from device_bench.numerics.measure import NUMERICS_NAME
 from device_bench.outstanding import least_left
 from device_bench.placement import compare_placements, on_placement
 from device_bench.plan import Arm, cores_in
-from device_bench.profile import ArmSummary, BackendProfile, Comparison, Interval, Profile
+from device_bench.policies.evidence import job_evidence
+from device_bench.policies.row_findings import reasons_of, row_findings
+from device_bench.profile import (
+    ArmSummary,
+    BackendProfile,
+    Comparison,
+    Interval,
+    Profile,
+    RowFinding,
+)
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
 from device_bench.statistics import summarise
 from device_bench.stop_rule import StopRule, job_median
+from device_bench.sustained import longest_run
+from device_bench.sustained_curve import fit_sustained
 from device_bench.verdict import LIFETIME, Evidence, judge
 from device_bench.work import ModelShape
 
@@ -79,6 +92,7 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
     measured_at = max(measurement.measured_at for measurement in measurements)
     numerics_path = samples_folder / NUMERICS_NAME
     numerics = NumericEvidence.read(numerics_path) if numerics_path.exists() else None
+    trace = read_trace(samples_folder / TELEMETRY_NAME)
     return Profile(
         target=sweep.target,
         device=sweep.device,
@@ -89,6 +103,8 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
                 by_backend[name],
                 numerics if numerics is not None and numerics.is_of(name) else None,
                 arm_energies(samples_folder, by_backend[name]),
+                trace,
+                longest_run(samples_folder, backend=name),
                 now,
             )
             for name in sorted(by_backend)
@@ -106,6 +122,8 @@ def _backend_profile(
     measurements: Sequence[Measurement],
     evidence: NumericEvidence | None,
     energies: Mapping[Arm, ArmEnergy],
+    trace: Trace,
+    long_run: Measurement | None,
     now: datetime,
 ) -> BackendProfile:
     placements = compare_placements(measurements)
@@ -114,7 +132,12 @@ def _backend_profile(
     for measurement in on_placement(measurements, chosen):
         by_arm[measurement.arm].append(measurement)
     arms = [arm for arm in sweep.plan.arms if arm in by_arm]
-    summaries = tuple(_arm_summary(arm, by_arm[arm], energies[arm]) for arm in arms)
+    findings = row_findings(job_evidence(measurements, trace))
+    summaries = tuple(_arm_summary(arm, by_arm[arm], energies[arm], findings[arm]) for arm in arms)
+    sustained = None
+    if long_run is not None:
+        bursts = [each for each in measurements if each.arm == long_run.arm]
+        sustained = fit_sustained(long_run, bursts, trace) if bursts else None
     cost, memory = _models(sweep.shape, summaries, tangents=False)
     tangent_cost, tangent_memory = _models(sweep.shape, summaries, tangents=True)
     costs = [model for model in (cost, tangent_cost) if model is not None]
@@ -129,9 +152,9 @@ def _backend_profile(
             cost_determined=bool(costs) and all(determined(model) for model in costs),
             age=now - max(measurement.measured_at for measurement in measurements),
             cores=cores_in(chosen.cpu_mask) or sweep.device.cpu_count,
-            cpu_masks=[(arm.cpu_mask, job.cpu_mask) for arm in arms for job in by_arm[arm]],
             imprecise_arms=sum(_imprecise(sweep, by_arm[arm]) for arm in arms),
             numerics=numerics,
+            sustained=sustained,
             unsettled_share=max(_unsettled_share(by_arm[arm]) for arm in arms),
         )
     )
@@ -143,6 +166,8 @@ def _backend_profile(
         peak_memory_bytes=max(summary.peak_memory_bytes for summary in summaries),
         verdict=verdict,
         reasons=reasons,
+        sustained_factor=None if sustained is None else sustained.factor,
+        sustained=sustained,
         tangent_cost=tangent_cost,
         load_seconds=_interval([measurement.load_wall_ns / 1e9 for measurement in measurements]),
         slope_errors=slope_errors(evidence) if evidence is not None else (),
@@ -178,7 +203,12 @@ def _models(
     )
 
 
-def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnergy) -> ArmSummary:
+def _arm_summary(
+    arm: Arm,
+    measurements: Sequence[Measurement],
+    energy: ArmEnergy,
+    findings: tuple[RowFinding, ...],
+) -> ArmSummary:
     seconds = [value for measurement in measurements for value in measurement.steady_seconds]
     first = [value for measurement in measurements for value in measurement.seconds_of("first")]
     summary = summarise(seconds)
@@ -196,6 +226,8 @@ def _arm_summary(arm: Arm, measurements: Sequence[Measurement], energy: ArmEnerg
         provenance="measured",
         layers=arm.layers,
         joules_per_probe=energy.joules_per_probe,
+        reasons=reasons_of(findings),
+        findings=findings,
         first_seconds=_interval(first) if first else None,
     )
 

@@ -75,6 +75,19 @@ class SlopeError(Part):
         return 1 + self.relative_error**2
 
 
+class RowFinding(Part):
+    """What a policy found of some of an arm's jobs; they count like all others.
+
+    `worst` says of the worst of them what was seen. More than a third of the jobs make the reason
+    one of the row.
+    """
+
+    reason: str
+    jobs: PositiveInt
+    of: PositiveInt
+    worst: str
+
+
 class ArmSummary(Part):
     """The samples of one setting, summarised: seconds per probe and peak memory."""
 
@@ -95,12 +108,42 @@ class ArmSummary(Part):
     joules_per_probe: Interval | None = None
     # Per probe, of the first ones in a process; None: in samples of before they were told apart.
     first_seconds: Interval | None = None
+    reasons: tuple[str, ...] = ()  # why this row is suspect, by the policies
+    findings: tuple[RowFinding, ...] = ()  # of single jobs too
 
     @property
     def setting(self) -> Setting:
         return Setting(
             self.batch, self.tokens, self.estimator, self.directions_per_pass, self.layers
         )
+
+
+class Sustained(Part):
+    """One long run of an arm: its seconds per probe from a cool start on; measured.
+
+    Attributes:
+        seconds: how long it ran.
+        burst_seconds_per_probe: of the arm's jobs in the sweep.
+        steady_seconds_per_probe: over the last third of the run.
+        factor: steady over burst.
+        slowed_after_s: when it changed to a slower pace; None: no change was found.
+        flattened: its last third rises no more.
+        max_celsius: by sensor, of the hottest three; empty: not told.
+    """
+
+    batch: PositiveInt
+    tokens: PositiveInt
+    directions_per_pass: PositiveInt
+    estimator: Estimator
+    layers: tuple[NonNegativeInt, NonNegativeInt] | None
+    threads: PositiveInt
+    seconds: PositiveFloat
+    burst_seconds_per_probe: Interval
+    steady_seconds_per_probe: Interval
+    factor: Interval
+    slowed_after_s: NonNegativeFloat | None
+    flattened: bool
+    max_celsius: dict[str, FiniteFloat]
 
 
 class Placement(Part):
@@ -135,6 +178,7 @@ class BackendProfile(Part):
     reasons: tuple[str, ...]
     # Seconds of a device that has run for long over seconds of its arms; None: not measured.
     sustained_factor: Interval | None = None
+    sustained: Sustained | None = None  # the long run that it is from
     tangent_cost: CostModel | None = None
     load_seconds: Interval | None = None  # of all jobs: until the model could compute
     slope_errors: tuple[SlopeError, ...] = ()  # one per estimator, where the bundle allows it

@@ -60,7 +60,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 def _cost(old: dict[str, Any], tangents: bool) -> dict[str, Any]:
     new = {"s_per_weight_byte": 0.0, **{_TERMS.get(name, name): old[name] for name in old}}
-    with suppress(KeyError, TypeError):  # the contract refuses what is not there
+    with suppress(KeyError, TypeError):  # which are for the contract to refuse
         # The point itself was a copy, and is none of the directions that are moved now.
         new["fixed_s"] += old["per_direction_s"] if tangents else 0.0
     return new

@@ -8,6 +8,7 @@ A SAMPLES folder holds
 * `samples.parquet`: the same as a table with a row per sample (`samples_table`);
 * `numerics.json`: what the numeric gate saw (`numerics/contract.py`), and
   `numerics-examples.jsonl`, the tokens it saw it on, where the bundle knows the answers;
+* `sustained.jsonl`: the same of one long run (`sustained.py`), where that was asked for;
 * `operators.parquet`: how long each operator took (`operators.py`), where that was asked for;
 * `telemetry.jsonl`, `telemetry.parquet`: what the device's sensors said meanwhile, on the clock of
   `start_ns` (`android_harness/telemetry/records.py`), where that was recorded.
@@ -35,6 +36,7 @@ from android_harness.records import (
 )
 from device_bench.errors import SamplesError
 from device_bench.plan import Arm, Slot
+from device_bench.policies.conditions import JobConditions
 from exporters.contract import Part
 from exporters.durable_files import write_atomically
 from exporters.lora.request import layers_text
@@ -43,6 +45,10 @@ SWEEP_NAME = "sweep.json"
 EXAMPLES_NAME = "examples.jsonl"
 SAMPLES_NAME = "samples.jsonl"
 TABLE_NAME = "samples.parquet"
+SUSTAINED_NAME = "sustained.jsonl"
+
+# What computes on the device's cores, whose clocks and load it feels.
+CPU_BACKENDS = ("ggml-cpu", "xnnpack")
 
 # Columns of `samples_table`; times are the device's, in nanoseconds.
 COLUMNS = {
@@ -128,6 +134,11 @@ class Measurement(Part):
     # transfers. Shorter where the job had begun already.
     host_seconds: NonNegativeFloat
     samples: tuple[Sample, ...]
+    conditions: JobConditions | None = None  # None: not looked at
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.backend in CPU_BACKENDS
 
     def seconds_of(self, phase: Phase) -> list[float]:
         """Seconds per probe of each repetition of the phase."""
@@ -150,6 +161,7 @@ class Measurement(Part):
         device: str,
         measured_at: datetime,
         host_seconds: float,
+        conditions: JobConditions | None = None,
     ) -> Measurement:
         """The measurement in the records of a job with the one time task of `arm`.
 
@@ -193,6 +205,7 @@ class Measurement(Part):
                 Sample.model_validate(record.model_dump(exclude={"event", "task"}))
                 for record in timed
             ),
+            conditions=conditions,
         )
 
 

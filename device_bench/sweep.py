@@ -11,8 +11,10 @@ from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.bundle_sweep import BundleSweep
 from device_bench.interleaving import interleaved
 from device_bench.plan import Arm, arms_of, sweep_plan
+from device_bench.policies.job_boundaries import JobBoundaries
 from device_bench.provenance import Sweep
 from device_bench.setting import LossPositions
+from device_bench.sustained import LongRun
 from device_bench.time_left import TimeLeft, all_left
 
 __all__ = ["Arm", "arms_of", "run_sweep", "run_sweeps"]
@@ -25,6 +27,8 @@ def run_sweeps(
     sweeps: Sequence[BundleSweep],
     *,
     time_anyway: bool = False,
+    boundaries: JobBoundaries | None = None,
+    long_run: LongRun | None = None,
     on_progress: OnProgress | None = None,
     conditions: AbstractContextManager[object] | None = None,
 ) -> list[Sweep]:
@@ -34,15 +38,21 @@ def run_sweeps(
 
     Args:
         time_anyway: time also what computes something else than was exported, or noise.
+        boundaries: what is asked and waited for between jobs; None: the default gate.
+        long_run: also run an arm of each sweep for so long, at the end.
         on_progress: called before each job, and at the end.
         conditions: entered once nothing speaks against the sweeps and their folders are there,
             left when they end, however they do: what holds on the device meanwhile.
 
     Raises:
+        SweepSettingsError: a sweep has no such arm as is to run for long.
         SweepMismatchError: a folder holds the samples of another sweep.
         NumericGateError: a backend's loss is wrong, or all its slopes are noise.
         DeviceError: a job failed; all finished jobs are kept.
     """
+    if long_run is not None:
+        for sweep in sweeps:
+            long_run.refuse_unless_among(sweep.plan.arms)
     for sweep in sweeps:
         sweep.begin()
 
@@ -51,14 +61,28 @@ def run_sweeps(
             done = sum(len(sweep.measurements) for sweep in sweeps)
             on_progress(text, done, all_left([sweep.left for sweep in sweeps]))
 
+    runner = sweeps[0].installed
+    boundaries = boundaries or JobBoundaries(
+        runner.target, runner.facts, patience_s=runner.patience_s
+    )
+    earlier = [each for sweep in sweeps for each in sweep.measurements]
+    if earlier:
+        boundaries.resume(min(earlier, key=lambda each: each.measured_at).conditions)
+
     with conditions or nullcontext():
         for sweep in sweeps:
             sweep.pass_gate(report, time_anyway=time_anyway)
         for sweep, slot in interleaved(sweeps):
             report(sweep.plan.arms[slot.arm].label)
-            sweep.measure(slot)
+            sweep.measure(slot, boundaries)
         for sweep in sweeps:
             sweep.measure_operators(lambda arm: report(f"operators: {arm.label}"))
+        if long_run is not None:
+            asked = f"{long_run.minutes:g} minutes on end"
+            for sweep in sweeps:
+                sweep.measure_long_run(
+                    long_run, boundaries, lambda arm: report(f"{asked}: {arm.label}")
+                )
         report("done")
         return [sweep.finish() for sweep in sweeps]
 
@@ -79,6 +103,8 @@ def run_sweep(
     profile_operators: bool = False,
     timeout_s: float | None = None,
     time_anyway: bool = False,
+    boundaries: JobBoundaries | None = None,
+    long_run: LongRun | None = None,
     on_progress: OnProgress | None = None,
     conditions: AbstractContextManager[object] | None = None,
 ) -> Sweep:
@@ -97,7 +123,7 @@ def run_sweep(
         seed: of the order and of the token sequences.
         profile_operators: also time operators one by one, into operators.parquet.
         timeout_s: limit for each job.
-        time_anyway, on_progress, conditions: as of `run_sweeps`.
+        time_anyway, boundaries, long_run, on_progress, conditions: as of `run_sweeps`.
 
     Raises:
         SweepSettingsError: a setting is out of range or does not fit the model and its LoRA.
@@ -120,6 +146,11 @@ def run_sweep(
         installed, plan, out_folder, profile_operators=profile_operators, timeout_s=timeout_s
     )
     (done,) = run_sweeps(
-        [sweep], time_anyway=time_anyway, on_progress=on_progress, conditions=conditions
+        [sweep],
+        time_anyway=time_anyway,
+        boundaries=boundaries,
+        long_run=long_run,
+        on_progress=on_progress,
+        conditions=conditions,
     )
     return done

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from device_bench.numerics.contract import Numerics
-from device_bench.profile import ArmSummary, Verdict
+from device_bench.policies.row_findings import POLICIES
+from device_bench.profile import ArmSummary, Sustained, Verdict
 from device_bench.statistics import MINIMUM_FOR_INTERVAL
 
 LIFETIME = timedelta(days=7)
+SHORTEST_SUSTAINED_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,10 @@ class Evidence:
     cost_determined: bool  # of every model; False without any
     age: timedelta  # of the newest sample
     cores: int | None  # that the threads may use; None when unknown
-    cpu_masks: Sequence[tuple[str | None, str | None]]  # asked for and read back, one per job
     imprecise_arms: int  # that were measured as often as they may be, in vain
     unsettled_share: float  # of the jobs of an arm, in the worst arm
     numerics: Numerics | None = None  # None: measured before there was a numeric gate
+    sustained: Sustained | None = None  # None: not measured
 
     @property
     def widest_spread(self) -> float:
@@ -57,11 +59,13 @@ def _more_threads_than_cores(evidence: Evidence) -> bool:
     return evidence.cores is not None and max(arm.threads for arm in evidence.arms) > evidence.cores
 
 
-def _cpu_mask_not_applied(evidence: Evidence) -> bool:
-    return any(
-        asked is not None and (seen is None or int(seen, 16) != int(asked, 16))
-        for asked, seen in evidence.cpu_masks
-    )
+def _in_a_row(reason: str) -> Callable[[Evidence], bool]:
+    return lambda evidence: any(reason in arm.reasons for arm in evidence.arms)
+
+
+def _sustained_too_short(evidence: Evidence) -> bool:
+    run = evidence.sustained
+    return run is not None and run.seconds < SHORTEST_SUSTAINED_S
 
 
 _CALM_DOWN = (
@@ -180,11 +184,22 @@ RULES = (
         _more_threads_than_cores,
     ),
     Rule(
-        "cpu-mask-not-applied",
+        "sustained-run-too-short",
         "suspect",
-        "the kernel ran the work on other cores than --cores asked for",
-        "choose cores that the shell user may use, as fwdllm devices names them",
-        _cpu_mask_not_applied,
+        f"the long run took less than {SHORTEST_SUSTAINED_S:.0f} s: phones throttle later",
+        "measure with --sustained-minutes 10 or more",
+        _sustained_too_short,
+    ),
+    Rule(
+        "sustained-still-slowing",
+        "suspect",
+        "the last third of the long run still grew slower, so that the sustained factor is too low",
+        "measure with more --sustained-minutes",
+        lambda e: e.sustained is not None and not e.sustained.flattened,
+    ),
+    *(
+        Rule(each.reason, "suspect", each.meaning, each.remedy, _in_a_row(each.reason))
+        for each in POLICIES
     ),
 )
 

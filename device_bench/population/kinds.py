@@ -11,9 +11,7 @@ from device_bench.errors import PopulationError
 from device_bench.population.core_designs import Arithmetic
 from device_bench.population.device_speed import DeviceSpeed, device_speed
 from device_bench.profile import BackendProfile, Profile
-
-# Only what runs on the cores grows with their speed.
-_CPU_BACKENDS = ("ggml-cpu", "xnnpack")
+from device_bench.samples import CPU_BACKENDS
 
 
 @dataclass(frozen=True)
@@ -123,11 +121,12 @@ def _usable(profile: Profile) -> tuple[BackendProfile, ...]:
 
 
 def _cpu_backends(profile: Profile) -> tuple[BackendProfile, ...]:
-    usable = tuple(each for each in _usable(profile) if each.backend in _CPU_BACKENDS)
+    """Only what runs on the cores grows with their speed."""
+    usable = tuple(each for each in _usable(profile) if each.backend in CPU_BACKENDS)
     if not usable:
         raise PopulationError(
             f"the profile of {profile.target} is of no backend that computes on the cores",
-            remedy=f"measure with one of {', '.join(_CPU_BACKENDS)}",
+            remedy=f"measure with one of {', '.join(CPU_BACKENDS)}",
         )
     return usable
 

@@ -80,6 +80,7 @@ def _backend(
         "verdict": "suspect",
         "reasons": (REASON, *backend.reasons),
         "tangent_cost": _cost(backend.tangent_cost, compute, memory),
+        "sustained": None,
         "load_seconds": None,  # storage decides it, and no rule knows the storage
     }
     if kind.speed is not None:
@@ -115,6 +116,8 @@ def _arm(arm: ArmSummary, backend: BackendProfile, kind: Kind, factor: float) ->
             "first_seconds": None,
             "joules_per_probe": None if joules is None else _times(joules, factor),
             "provenance": "modelled",
+            "reasons": (),  # of jobs of another device, whose backend keeps them
+            "findings": (),
         }
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,6 +27,7 @@ from android_harness.records import (
     SampleRecord,
     WarmupRecord,
 )
+from android_harness.target import CommandResult
 from device_bench.model_shape import model_shape
 from device_bench.models import CostModel
 from device_bench.setting import Setting
@@ -102,6 +103,27 @@ MANIFEST = SimpleNamespace(
 )
 SHAPE = model_shape(MANIFEST, "last")  # type: ignore[arg-type]
 
+# What a phone says of itself that is in a state to be measured in.
+FIT = """
+@@fwdllm files
+/proc/uptime=86400.00
+@@fwdllm battery
+  USB powered: false
+  present: true
+  level: 80
+  scale: 100
+  temperature: 300
+@@fwdllm thermal
+Thermal Status: 0
+Current temperatures from HAL:
+	Temperature{mValue=31.0, mType=3, mName=skin, mStatus=0}
+	Temperature{mValue=36.0, mType=0, mName=BIG, mStatus=0}
+@@fwdllm power
+  mWakefulness=Awake
+@@fwdllm low-power
+0
+"""
+
 REFERENCE = SlopeReference(
     sequences=((1, 2, 3, 4), (5, 6, 7, 8)), directions=(11, 12, 13), slopes=(1.0, -2.0, 0.5)
 )
@@ -126,6 +148,13 @@ def known_seconds(setting: Setting) -> float:
     assert work is not None
     cost = TANGENT_COST if setting.estimator == "tangent" else COST
     return cost.seconds(work) / setting.directions_per_pass
+
+
+def known_peak_bytes(setting: Setting) -> int:
+    """Of the process that measures it."""
+    held = SHAPE.held(setting)
+    assert held is not None
+    return BASE_MEMORY_BYTES + int(MEMORY_PER_COLUMN_BYTES * held.columns)
 
 
 class FakeInstalledRunner:
@@ -155,7 +184,12 @@ class FakeInstalledRunner:
         numbers: FakeNumbers | None = None,
         drop_out_in_gate_at: int | None = None,
     ) -> None:
-        self.target = SimpleNamespace(name="adb:FAKE")
+        self.target = SimpleNamespace(
+            name="adb:FAKE",
+            workspace=PurePosixPath("/data/local/tmp/fwdllm"),
+            check=lambda command, **_: CommandResult(0, FIT.encode(), b""),
+        )
+        self.patience_s = 0.0
         self.engine = "ggml"
         self.device = None
         self.facts = DeviceFacts(
@@ -247,8 +281,6 @@ class FakeInstalledRunner:
         assert at_once is not None
         passes = {"central": 2, "forward": 1, "tangent": 1 + at_once}[task.estimator]
         setting = Setting(batch, tokens, task.estimator, at_once, task.support.layers)
-        held = SHAPE.held(setting)
-        assert held is not None
         expected_s = at_once * known_seconds(setting)
         samples: list[Record] = []
         warmups = task.warmup.least if task.warmup.most_ms > 0 else 0
@@ -280,7 +312,7 @@ class FakeInstalledRunner:
         memory = MemoryRecord(
             event="memory",
             task=number,
-            vm_hwm_bytes=BASE_MEMORY_BYTES + int(MEMORY_PER_COLUMN_BYTES * held.columns),
+            vm_hwm_bytes=known_peak_bytes(setting),
             rss_anon_bytes=BASE_MEMORY_BYTES // 2,
             rss_file_bytes=BASE_MEMORY_BYTES // 2,
         )

@@ -161,3 +161,7 @@ def test_a_profile_carries_the_joules_of_its_arms(tmp_path: Path) -> None:
 
     told = [arm.joules_per_probe.value for arm in backend.arms if arm.joules_per_probe]
     assert told == pytest.approx([4.0, 8.0])
+    # 2 and 4 W, so that either is a poor guess of the other.
+    assert backend.energy is not None
+    assert (backend.energy.watts.value, backend.energy.arms) == (pytest.approx(3.0), 2)
+    assert backend.energy.median_relative_error == pytest.approx((1.0 + 0.5) / 2)

@@ -16,13 +16,12 @@ from device_bench.setting import Setting
 from device_bench.sweep import arms_of, run_sweep
 from exporters.errors import ContractError
 from tests.device_bench.fake_timing_runner import (
-    BASE_MEMORY_BYTES,
     LOAD_NS,
-    MEMORY_PER_COLUMN_BYTES,
     PARITY,
     RELATIVE_ERRORS,
     SLOWER,
     FakeInstalledRunner,
+    known_peak_bytes,
     known_seconds,
 )
 
@@ -89,9 +88,8 @@ def test_peak_memory_is_predicted_and_never_below_an_arm(tmp_path: Path) -> None
     for arm in backend.arms:
         modelled = backend.modelled_bytes(arm.setting)
         assert modelled is not None and modelled >= arm.peak_memory_bytes * (1 - 1e-9)
-    # 100 MB, and 10 kB for each of 2 · 64 tokens in 4 copies.
-    expected = BASE_MEMORY_BYTES + MEMORY_PER_COLUMN_BYTES * 2 * 64 * 4
-    assert backend.modelled_bytes(Setting(2, 64, "central", 4)) == pytest.approx(expected, rel=0.01)
+    other = Setting(2, 64, "central", 4)
+    assert backend.modelled_bytes(other) == pytest.approx(known_peak_bytes(other), rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ class RepeatableRunner(FakeInstalledRunner):
 
 @pytest.mark.parametrize("dropped", [5, 8, 10])
 def test_a_sweep_that_was_cut_off_decides_the_same(tmp_path: Path, dropped: int) -> None:
-    noisy = {"noise": 0.1}
+    noisy = {"noise": 0.2}
     with pytest.raises(IncompleteRunError):
         run_sweep(RepeatableRunner(**noisy, drop_out_at=dropped), ARMS, tmp_path / "cut", **NOISY)
     run_sweep(RepeatableRunner(**noisy), ARMS, tmp_path / "cut", **NOISY)

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from device_bench.numerics.contract import EstimatorNumerics, Numerics
-from device_bench.profile import ArmSummary, Interval
+from device_bench.policies.row_findings import POLICIES
+from device_bench.profile import ArmSummary, Interval, Sustained
 from device_bench.verdict import RULES, Evidence, judge
 
 ARM = ArmSummary(
@@ -57,10 +58,26 @@ SOUND = Evidence(
     cost_determined=True,
     age=timedelta(hours=1),
     cores=4,
-    cpu_masks=[("0xf0", "0xf0"), ("0xf0", "0x00F0")],
     imprecise_arms=0,
     unsettled_share=0.4,
     numerics=numerics(),
+)
+
+
+LONG_RUN = Sustained(
+    batch=1,
+    tokens=32,
+    directions_per_pass=1,
+    estimator="central",
+    layers=None,
+    threads=4,
+    seconds=600.0,
+    burst_seconds_per_probe=Interval(value=1.0, low=0.9, high=1.1),
+    steady_seconds_per_probe=Interval(value=1.2, low=1.1, high=1.3),
+    factor=Interval(value=1.2, low=1.0, high=1.4),
+    slowed_after_s=200.0,
+    flattened=True,
+    max_celsius={},
 )
 
 
@@ -82,7 +99,13 @@ FAULTS = {
     "cost-model-error-above-50-percent": replace(SOUND, cost_error=0.51),
     "samples-older-than-7-days": replace(SOUND, age=timedelta(days=8)),
     "more-threads-than-cores": replace(SOUND, cores=2),
-    "cpu-mask-not-applied": replace(SOUND, cpu_masks=[("0xf0", "0xf0"), ("0xf0", None)]),
+    "sustained-run-too-short": replace(
+        SOUND, sustained=LONG_RUN.model_copy(update={"seconds": 599.0})
+    ),
+    "sustained-still-slowing": replace(
+        SOUND, sustained=LONG_RUN.model_copy(update={"flattened": False})
+    ),
+    **{policy.reason: with_arm(reasons=(policy.reason,)) for policy in POLICIES},
 }
 IMPLIED = {
     "spread-above-50-percent": {"spread-above-10-percent"},
@@ -101,9 +124,11 @@ def test_sound_evidence_is_valid() -> None:
 
 
 def test_what_is_unknown_is_no_fault() -> None:
-    unknown = replace(SOUND, cores=None, cpu_masks=[(None, None)], numerics=None)
+    assert judge(replace(SOUND, cores=None, numerics=None)) == ("valid", ())
 
-    assert judge(unknown) == ("valid", ())
+
+def test_a_long_run_that_flattened_is_valid() -> None:
+    assert judge(replace(SOUND, sustained=LONG_RUN)) == ("valid", ())
 
 
 def test_every_rule_has_a_fault_here() -> None:

@@ -129,7 +129,9 @@ def candidate(profile: Profile, request: Request) -> Candidate:
                 limits.joules is not None
                 and any(option.offer.joules_per_probe is None for option in options),
             )
-    raise NoOfferError("; ".join(reasons) or "no range of layers that was asked for was measured")
+    raise NoOfferError(
+        "; ".join(reasons) or "its profile knows no range of layers that was asked for"
+    )
 
 
 def _limited(

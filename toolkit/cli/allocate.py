@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,12 +14,13 @@ from rich.table import Column, Table
 
 from exporters.lora.request import layers_text
 from toolkit.allocation.contract import Allocation, DeviceAllocation
+from toolkit.cli.console import err, print_json
 from toolkit.cli.console import out as console
-from toolkit.cli.console import print_json
 from toolkit.cli.options import EstimatorOrAuto, JsonOption, integers
 from toolkit.cli.profiles import PROFILES_HELP, read_profiles
 
 MOST_ROWS = 50  # of devices, and of those left out; the file has all
+MOST_NAMES = 3  # of devices that one warning is about
 
 
 def allocate(
@@ -118,6 +121,8 @@ def allocate(
     console.print(table(allocation))
     for note in (*summary(allocation), *allocation.notes):
         console.print(f"- {note}", highlight=False, markup=False, soft_wrap=True)
+    for warning in warning_lines(allocation):
+        err.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
 
 
 def table(allocation: Allocation) -> Table:
@@ -177,6 +182,21 @@ def summary(allocation: Allocation) -> list[str]:
             f"{allocation.over_provision:.2f} times what is wanted if every device answers"
         )
     return lines
+
+
+def warning_lines(allocation: Allocation) -> list[str]:
+    """Each kind of warning once, with whom it is about; the allocation names everybody."""
+    targets: dict[str, list[str]] = defaultdict(list)
+    for device in allocation.devices:
+        for warning in device.warnings:
+            targets[warning].append(device.target)
+    return [f"{warning} ({_named(names)})" for warning, names in targets.items()]
+
+
+def _named(targets: Sequence[str]) -> str:
+    few = ", ".join(targets[:MOST_NAMES])
+    more = len(targets) - MOST_NAMES
+    return f"{len(targets)} devices: {few} and {more} more" if more > 0 else few
 
 
 def _layers(text: str) -> tuple[int, int]:

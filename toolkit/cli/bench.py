@@ -10,6 +10,7 @@ import typer
 
 from android_harness.facts.cores_to_use import CoresName
 from android_harness.job import Estimator
+from device_bench.policies.cooldown import COOL_C, PATIENCE_S
 from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import (
     EachTargetOption,
@@ -17,6 +18,7 @@ from toolkit.cli.options import (
     PatienceOption,
     SettingsOption,
     TimeoutOption,
+    celsius_or_off,
     integers,
     names,
 )
@@ -134,6 +136,27 @@ def bench(
         bool,
         typer.Option("--profile-ops", help="Also time the operators of ExecuTorch's programs."),
     ] = False,
+    cooldown_above: Annotated[
+        str,
+        typer.Option(
+            metavar="CELSIUS|off",
+            help="A job waits while skin, battery or chip are hotter than this, and than 3 degrees "
+            "above the sweep's begin.",
+        ),
+    ] = f"{COOL_C:g}",
+    cooldown_patience: Annotated[
+        float, typer.Option(min=0, help="Seconds after which a job begins on a hot device.")
+    ] = PATIENCE_S,
+    sustained_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Run one arm for so long at the end; 10 or more show heat."),
+    ] = None,
+    sustained_arm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="B,T,K[,ESTIMATOR]", show_default="the largest", help="Which arm that is."
+        ),
+    ] = None,
     profile: Annotated[
         Path | None,
         typer.Option(help="An earlier profile of the devices, to estimate the time from."),
@@ -167,9 +190,11 @@ def bench(
     from device_bench.cores import Placements
     from device_bench.profile_files import read_profiles
     from device_bench.program_sizes import padded_arms
+    from device_bench.sustained import LongRun
     from device_bench.sweep import run_sweeps
     from exporters.errors import FwdllmError
     from toolkit.cli.bench_conditions import bench_conditions
+    from toolkit.cli.bench_cooldown import boundaries_on
     from toolkit.cli.bench_dry_run import dry_runs, print_dry_runs
     from toolkit.cli.bench_results import print_profiles, row_of, summary
     from toolkit.cli.bench_sweeps import on_progress, sweeps_on
@@ -196,6 +221,8 @@ def bench(
         "seed": seed,
         "profile_operators": profile_ops or None,
     }
+    cool_c = celsius_or_off(cooldown_above)
+    long_run = None if sustained_minutes is None else LongRun(sustained_minutes, sustained_arm)
     asked = _asked(plan, {name: value for name, value in given.items() if value is not None})
     if not asked.bundles:
         raise FwdllmError("no bundle is given", remedy="name its folder, or give a --plan with it")
@@ -228,10 +255,13 @@ def bench(
             timeout_s=timeout,
             patience_minutes=patience,
         )
+        boundaries = boundaries_on(sweeps[0].installed, cool_c, cooldown_patience, report)
         run_sweeps(
             sweeps,
             time_anyway=time_anyway,
-            on_progress=on_progress(reached, report),
+            boundaries=boundaries,
+            long_run=long_run,
+            on_progress=on_progress(boundaries, report),
             conditions=bench_conditions(
                 reached,
                 folders[spec],

@@ -12,9 +12,11 @@ from device_bench.bench_parts import BenchPart
 from device_bench.bench_plan import BenchPlan
 from device_bench.bundle_sweep import BundleSweep
 from device_bench.plan import Arm, SweepPlan
+from device_bench.policies.job_boundaries import JobBoundaries
 from device_bench.profile import Profile
 from device_bench.samples import SAMPLES_NAME, Measurement, read_measurements
 from device_bench.time_left import TimeLeft, all_left, job_seconds, least_seconds, time_left
+from toolkit.cli.bench_cooldown import warmth
 from toolkit.cli.clock_times import clock_text, span_text
 from toolkit.cli.console import err
 from toolkit.cli.fleet import install_and_report
@@ -105,24 +107,10 @@ def say(device: str, text: str) -> None:
     err.print(f"{device}: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
-def on_progress(target: Target, report: Report) -> Callable[[str, int, TimeLeft], None]:
+def on_progress(boundaries: JobBoundaries, report: Report) -> Callable[[str, int, TimeLeft], None]:
     """How sweeps report what they measure next, how long that takes, and how warm the device is."""
 
     def progressed(text: str, done: int, left: TimeLeft) -> None:
-        celsius = _warmth(target) if err.is_terminal else None
-        report(JOBS, done, done + left.jobs[0], text, celsius, left.seconds)
+        report(JOBS, done, done + left.jobs[0], text, warmth(boundaries), left.seconds)
 
     return progressed
-
-
-def _warmth(target: Target) -> float | None:
-    """Degrees Celsius of the device's skin, or else of its battery; asked between two jobs."""
-    from android_harness.errors import DeviceError
-    from android_harness.facts.device_status import read_device_status
-
-    try:
-        status = read_device_status(target)
-    except DeviceError:
-        return None  # whoever needs the device next waits for it
-    skin = status.thermal.hottest("skin")
-    return status.battery.celsius if skin is None else skin.celsius

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -82,3 +83,20 @@ def names(text: str) -> list[str]:
     if not all(parts):
         raise typer.BadParameter(f"expected names like a,b, got {text!r}")
     return parts
+
+
+def celsius_or_off(text: str) -> float | None:
+    """A temperature; None for `off`.
+
+    Raises:
+        typer.BadParameter: anything else.
+    """
+    if text == "off":
+        return None
+    try:
+        celsius = float(text)
+    except ValueError:
+        celsius = math.nan
+    if not 0 < celsius < 100:
+        raise typer.BadParameter(f"expected degrees Celsius or off, got {text!r}")
+    return celsius

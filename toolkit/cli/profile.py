@@ -48,7 +48,7 @@ def profile(
     if json:
         print_json(fitted.model_dump(mode="json"))
     else:
-        shown = (tables, placement_tables, numerics_tables, estimator_tables)
+        shown = (tables, start_tables, placement_tables, numerics_tables, estimator_tables)
         for table in (table for each in shown for table in each(fitted)):
             console.print(table)
 
@@ -62,12 +62,6 @@ def tables(fitted: Profile) -> list[Table]:
     for backend in fitted.shown_backends:
         ranges = any(arm.layers is not None for arm in backend.arms)
         reasons = f" ({', '.join(backend.reasons)})" if backend.reasons else ""
-        notes = [f"batch B, tokens T, directions at once K; {source}"]
-        if backend.load_seconds is not None:
-            notes = [
-                f"load {backend.load_seconds.value:.3g} s; first: s/probe in a process that is new",
-                *notes,
-            ]
         table = Table(
             "B",
             "T",
@@ -75,12 +69,11 @@ def tables(fitted: Profile) -> list[Table]:
             "estimator,\nlayers" if ranges else "estimator",
             "s/probe",
             "95 % CI",
-            "first",
             "modelled",
             "peak MB",
             title=f"{fitted.target}, {backend.backend}: {backend.verdict}{reasons}",
             title_justify="left",
-            caption="\n".join(notes),
+            caption=f"batch B, tokens T, directions at once K; {source}",
             caption_justify="left",
         )
         for arm in backend.arms:
@@ -93,9 +86,43 @@ def tables(fitted: Profile) -> list[Table]:
                 f"{arm.estimator} {layers_text(arm.layers)}" if ranges else arm.estimator,
                 f"{seconds.value:.3g}",
                 f"{seconds.low:.3g} to {seconds.high:.3g}",
-                "" if arm.first_seconds is None else f"{arm.first_seconds.value:.3g}",
                 "" if modelled is None else f"{modelled:.3g}",
                 f"{arm.peak_memory_bytes / 1e6:.1f}",
+            )
+        shown.append(table)
+    return shown
+
+
+def start_tables(fitted: Profile) -> list[Table]:
+    """One table per backend: what a process pays for loading and for its first probes."""
+    shown = []
+    for backend in fitted.shown_backends:
+        load = backend.load_seconds
+        arms = [(arm, arm.first_seconds) for arm in backend.arms if arm.first_seconds is not None]
+        if load is None or not arms:
+            continue
+        table = Table(
+            "B",
+            "T",
+            "K",
+            "estimator",
+            "layers",
+            "first\ns/probe",
+            "steady\ns/probe",
+            title=f"{fitted.target}, {backend.backend}: loads in {load.value:.3g} s",
+            title_justify="left",
+            caption="first: of a process, after loading; medians, measured",
+            caption_justify="left",
+        )
+        for arm, first in arms:
+            table.add_row(
+                str(arm.batch),
+                str(arm.tokens),
+                str(arm.directions_per_pass),
+                arm.estimator,
+                layers_text(arm.layers),
+                f"{first.value:.3g}",
+                f"{arm.seconds_per_probe.value:.3g}",
             )
         shown.append(table)
     return shown

@@ -282,8 +282,8 @@ def _allocation(
 
 
 def _step_line(step: CalibratedEpsilon, estimator: Estimator) -> str:
-    of = f"the median of {step.devices} devices, {step.lowest:.2g} to {step.highest:.2g}"
-    return f"epsilon {step.epsilon:.2g}, as calibrated for {estimator} ({of})"
+    of = f"{step.devices} calibrated: {step.lowest:.2g} to {step.highest:.2g}"
+    return f"epsilon {step.epsilon:.2g} for {estimator}, the median of the devices ({of})"
 
 
 def _allocated(profiles: Sequence[Profile], request: RunRequest) -> Allocation:

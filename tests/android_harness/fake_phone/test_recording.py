@@ -37,7 +37,30 @@ def test_a_recorded_device_answers_as_it_did(tmp_path: Path) -> None:
         assert target.run(["dumpsys", "meminfo"]).exit_code == 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"props": []}', '{"files": {"/proc": 1}}'])
+def test_a_command_with_several_answers_gives_them_in_turn_and_then_the_last(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "device.json"
+    commands = {"dumpsys battery": ["hot\n", "it's cool\n"], "dumpsys power": ["on", "off"]}
+    path.write_text(json.dumps({"commands": commands}))
+    with FakePhone(scripts=read_recording(path).scripts) as phone, open_target(phone.target) as it:
+        heard = [it.check(["dumpsys", "battery"]).stdout for _ in range(4)]
+        assert heard == [b"hot\n", *[b"it's cool\n"] * 3]
+        assert it.check(["dumpsys", "power"]).stdout == b"on"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"props": []}',
+        '{"files": {"/proc": 1}}',
+        '{"files": {"/proc": ["a"]}}',
+        '{"commands": {"id": []}}',
+        '{"commands": {"id": ["a", 1]}}',
+    ],
+)
 def test_what_is_no_recording_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "device.json"
     path.write_text(text)

@@ -10,6 +10,7 @@ import pytest
 from made_profiles import arm, profile, slope_errors
 from typer.testing import CliRunner
 
+from device_bench.profile_files import write_profiles
 from exporters.errors import FwdllmError
 from toolkit.allocation.contract import Allocation
 from toolkit.cli.app import app
@@ -123,3 +124,24 @@ def test_the_report_shows_the_plan_and_its_notes(profiles: list[str], tmp_path: 
     assert facts["deadline"] == "60 s" and "quantile 0.9" in facts["makespan (modelled)"]
     assert section.tables[0].rows[0][0] == "adb:fast"
     assert len(section.tables[0].columns) == len(section.tables[0].rows[0])
+
+
+def test_a_kind_of_warning_is_one_line_however_many_devices_it_is_about(tmp_path: Path) -> None:
+    fleet = [
+        profile(
+            f"p{number}",
+            verdict="suspect",
+            reasons=("modelled-not-measured",),
+            measured=datetime.now(UTC),
+        )
+        for number in range(9)
+    ]
+    write_profiles(tmp_path / "fleet.jsonl", fleet)
+
+    result, out = run([str(tmp_path / "fleet.jsonl")], tmp_path)
+
+    assert result.exit_code == 0, result.output
+    assert result.stderr.splitlines() == [
+        "warning: suspect profile: modelled-not-measured (9 devices: p0, p1, p2 and 6 more)"
+    ]
+    assert all(device.warnings for device in Allocation.read(out).devices)

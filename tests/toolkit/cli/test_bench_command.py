@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from typer.testing import CliRunner
 
 from android_harness.fake_phone import FakePhone
 from android_harness.fake_phone.android_programs import android_programs
+from android_harness.fake_phone.recording import Recording
 from android_harness.state.held_settings import SETTINGS_NAME, HeldSettings
 from android_harness.targets.open_target import open_target
 from android_harness.telemetry.records import TELEMETRY_NAME, TelemetryBegin
 from android_harness.telemetry.trace import read_records
+from device_bench.fit_profile import fit_profile
 from device_bench.profile import Profile
 from device_bench.provenance import Sweep
+from device_bench.samples import read_measurements
 from exporters.errors import FwdllmError
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest
@@ -130,3 +134,50 @@ def test_nothing_is_touched_or_watched_where_that_is_asked_for(
     held = HeldSettings.read(samples / SETTINGS_NAME).settings
     assert {each.status for each in held} == {"as found"}
     assert not (samples / TELEMETRY_NAME).exists()
+
+
+@pytest.mark.usefixtures("runner_binary")
+def test_a_job_on_a_hot_phone_waits_and_is_marked_when_it_does_not_cool_down(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    samples = tmp_path / "samples"
+    answers = [
+        f"Thermal Status: 0\nCurrent temperatures from HAL:\n"
+        f"\tTemperature{{mValue={celsius}, mType=3, mName=skin, mStatus=0}}\n"
+        for celsius in (30, 45, 44)
+    ]
+    scripts = Recording({}, {}, {"dumpsys thermalservice": answers}).scripts
+    with FakePhone(scripts=scripts) as phone:
+        options = ("--no-telemetry", "--cooldown-above", "35", "--cooldown-patience", "1")
+        result = bench_on(phone.target, bundle, samples, *QUICK, "--estimator", "tangent", *options)
+
+    assert result.exit_code == 0, result.output
+    assert result.output.count("cooling down, waits for skin 45.0 °C to reach 35 °C") == 1
+    first, second = read_measurements(samples / "samples.jsonl")
+    assert first.conditions is not None and second.conditions is not None
+    assert (first.conditions.gate, second.conditions.gate) == ("cool", "timed out")
+    (backend,) = fit_profile(samples, now=datetime.now(UTC)).backends
+    assert "began-hot" in backend.reasons
+
+
+@pytest.mark.usefixtures("runner_binary")
+def test_an_arm_runs_on_for_as_long_as_asked(bundle: Bundle, tmp_path: Path) -> None:
+    samples = tmp_path / "samples"
+    result = bench(
+        bundle, samples, *QUICK, "--sustained-minutes", "0.1", "--sustained-arm", "1,8,2,tangent"
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "0.1 minutes on end" in result.output
+    (backend,) = fit_profile(samples, now=datetime.now(UTC)).backends
+    assert backend.sustained is not None and backend.sustained.seconds >= 6
+    assert backend.sustained_factor == backend.sustained.factor
+
+
+@pytest.mark.parametrize("text", ["cold", "0", "-5", "nan", "300", ""])
+def test_a_temperature_that_is_none_is_a_usage_error(
+    bundle: Bundle, tmp_path: Path, text: str
+) -> None:
+    result = bench(bundle, tmp_path / "samples", *QUICK, "--cooldown-above", text)
+
+    assert result.exit_code == 2 and "degrees Celsius or off" in result.output

@@ -32,7 +32,7 @@ threads: [1, cores]
 cores: ["0x1", prime]
 blocks: 2
 most_blocks: 2
-warmup: 0
+warmup_seconds: 0
 repetitions: 1
 minimum_ms: 0
 """

@@ -274,7 +274,7 @@ def test_memory_is_shown_beside_its_model() -> None:
     (plot,) = memory.plots
     assert column(plot.data, "peak MB (measured)") == ["104.9", "209.7", "104.9"]
     assert column(plot.data, "peak MB (modelled)") == ["104.9", "209.7", ""]
-    assert "margin" in facts_of(memory)["memory model of differences"]
+    assert "B a column" in facts_of(memory)["memory of differences (modelled)"]
 
 
 def test_terms_that_the_arms_do_not_tell_apart_are_named() -> None:

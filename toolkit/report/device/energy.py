@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from device_bench.energy import ArmEnergy
 from device_bench.plan import Arm
-from device_bench.profile import BackendProfile, EnergyModel, Interval
+from device_bench.profile import BackendProfile, Interval
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import INK, THIRD, figure, name_rows
 from toolkit.report.wording import arm_name, interval_text
@@ -28,10 +28,13 @@ def energy_part(
         if arm.joules_per_probe is not None
     ]
     facts = [("arms with a known energy", f"{len(known)} of {len(backend.arms)}")]
-    if backend.energy is not None:
-        facts.append(("energy model", _in_words(backend.energy)))
+    if (model := backend.energy) is not None:
+        facts.append(("power of a probe (modelled)", f"{interval_text(model.watts)} W"))
+        if model.median_relative_error is not None:
+            error = f"{model.median_relative_error:.1%} (median)"
+            facts.append(("error of joules by that power, an arm left out", error))
     else:
-        facts.append(("energy model", "none, since no arm's energy is known"))
+        facts.append(("power of a probe", "no model, since no arm's energy is known"))
     reasons = dict.fromkeys(
         reason for energy in (energies or {}).values() for reason in energy.reasons
     )
@@ -70,9 +73,3 @@ def _plot(known: list[tuple[str, Interval]]) -> Plot:
             [(name, f"{each.value:.3g}", interval_text(each)) for name, each in known],
         ),
     )
-
-
-def _in_words(model: EnergyModel) -> str:
-    words = f"{model.watts.value:.3g} W ({interval_text(model.watts)}) times the seconds of a probe"
-    error = model.median_relative_error
-    return words if error is None else f"{words}; an arm left out is missed by {error:.1%} (median)"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from matplotlib.figure import Figure
 
-from device_bench.models import MemoryModel
 from device_bench.profile import BackendProfile
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import FIRST, SECOND, figure, name_rows, note_row
@@ -27,12 +28,7 @@ def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) 
             "memory of the device",
             UNKNOWN if device_bytes is None else f"{device_bytes / 2**30:.1f} GiB",
         ),
-    ]
-    models = {"differences": backend.memory, "tangents": backend.tangent_memory}
-    facts += [
-        (f"memory model of {name}", _in_words(model))
-        for name, model in models.items()
-        if model is not None
+        *_models(backend),
     ]
     modelled = [backend.modelled_bytes(arm.setting) for arm in backend.arms]
 
@@ -79,18 +75,16 @@ def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) 
     return Section("Memory", f"{anchor}_memory", facts, plots=[plot])
 
 
-def _in_words(model: MemoryModel) -> str:
-    """The formula, how safe and how exact it is."""
-    terms = [f"{megabytes(model.base_bytes)} MB"]
-    terms += [
-        f"{amount:.3g} B a {name}"
-        for name, amount in (
-            ("column", model.bytes_per_column),
-            ("pair of tokens", model.bytes_per_pair),
-            ("moved parameter", model.bytes_per_parameter),
+def _models(backend: BackendProfile) -> Iterator[tuple[str, str]]:
+    for name, model in (("differences", backend.memory), ("tangents", backend.tangent_memory)):
+        if model is None:
+            continue
+        yield (
+            f"memory of {name} (modelled)",
+            f"({megabytes(model.base_bytes)} MB + {model.bytes_per_column:.3g} B a column + "
+            f"{model.bytes_per_pair:.3g} B a pair + {model.bytes_per_parameter:.3g} B a LoRA "
+            f"parameter) · {1 + model.margin:.3f}",
         )
-        if amount
-    ]
-    error = model.median_relative_error
-    held_out = "" if error is None else f"; an arm left out is missed by {error:.1%} (median)"
-    return f"{' + '.join(terms)}, and a margin of {model.margin:.1%}{held_out}"
+        if model.median_relative_error is not None:
+            error = f"{model.median_relative_error:.1%} (median)"
+            yield f"error of the memory of {name}, an arm left out", error

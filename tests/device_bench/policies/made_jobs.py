@@ -1,0 +1,92 @@
+"""Jobs with made-up evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from device_bench.plan import Arm, Slot
+from device_bench.policies.conditions import Boundary, JobConditions
+from device_bench.policies.evidence import JobEvidence
+from device_bench.policies.policy import Policy
+from device_bench.samples import Measurement, Sample
+
+ARM = Arm(batch=1, tokens=32, directions_per_pass=1, estimator="tangent", threads=1)
+
+
+def job(
+    position: int = 0,
+    seconds: Sequence[float] = (1.0, 1.0, 1.0),
+    *,
+    arm: Arm = ARM,
+    backend: str = "ggml-cpu",
+    cores: float | None = None,
+    seen_mask: str | None = None,
+    pace_ns: tuple[int, int] = (1000, 1000),
+    conditions: JobConditions | None = None,
+    thermal_status: int | None = None,
+    frequencies: Mapping[str, float] | None = None,
+    cooling: Mapping[str, float] | None = None,
+) -> JobEvidence:
+    """A job whose repetitions take these seconds; `cores`: CPU seconds per second."""
+    share = float(arm.threads) if cores is None else cores
+    measurement = Measurement(
+        slot=Slot(block=0, arm=0),
+        position=position,
+        arm=arm,
+        backend=backend,
+        threads=arm.threads,
+        cpu_mask=seen_mask or arm.cpu_mask,
+        load_wall_ns=1,
+        load_cpu_ns=1,
+        weight_bytes=1,
+        vm_hwm_bytes=1,
+        rss_anon_bytes=0,
+        rss_file_bytes=0,
+        measured_at=datetime(2026, 1, 1, tzinfo=UTC),
+        host_seconds=1,
+        warmup_settled=True,
+        pace_before_ns=pace_ns[0],
+        pace_after_ns=pace_ns[1],
+        samples=tuple(
+            Sample(
+                phase="steady",
+                repetition=number,
+                directions=1,
+                passes=1,
+                start_ns=number * 10**9,
+                wall_ns=round(value * 1e9),
+                cpu_ns=round(value * share * 1e9),
+            )
+            for number, value in enumerate(seconds)
+        ),
+        conditions=conditions,
+    )
+    return JobEvidence(
+        measurement=measurement,
+        times_ns=np.arange(len(seconds)) * 1e9,
+        seconds=np.array(seconds),
+        thermal_status=thermal_status,
+        frequencies=frequencies or {},
+        cooling=cooling or {},
+    )
+
+
+def around(**boundary: Any) -> JobConditions:
+    """Conditions that were the same before and after a job."""
+    both = Boundary(**boundary)
+    return JobConditions(before=both, after=both, gate="cool", waited_s=0)
+
+
+def flagged(policy: Policy, jobs: Sequence[JobEvidence]) -> list[int]:
+    """The positions of the jobs of which the policy finds something."""
+    return [finding.position for finding in policy.look(jobs)]
+
+
+def text_of(policy: Policy, jobs: Sequence[JobEvidence]) -> str:
+    """What it says of the one job of which it finds something."""
+    (finding,) = policy.look(jobs)
+    return finding.text
