@@ -101,7 +101,7 @@ def test_what_makes_numbers_trusted_is_drawn(
     with quiet_page(chromium, full_report, color_scheme=scheme) as page:
         page.evaluate(UNFOLD)
         for name in (
-            "Error of differences over ε",
+            "Calibration of ε",
             "First and steady probes",
             "The course of the long run",
             "Roofline of differences",

@@ -11,9 +11,7 @@ from made_profiles import arm
 from made_reports import make_allocation, make_profile, make_run, make_samples
 
 from android_harness.state.held_settings import SETTINGS_NAME, HeldSetting, HeldSettings
-from device_bench.fit_profile import fit_profile
 from device_bench.verdict import RULES
-from tests.device_bench.fake_timing_runner import SLOWER
 from toolkit.report.allocation_section import allocation_section
 from toolkit.report.build import MOST_DETAILED_DEVICES, MOST_DEVICES_WITH_SECTIONS, build_report
 from toolkit.report.content import Section, Table, text_of
@@ -49,18 +47,6 @@ def everything(sections: tuple[Section, ...] | list[Section]) -> Iterator[Sectio
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_samples(tmp_path_factory.mktemp("made") / "samples")
-
-
-def test_load_first_and_steady_are_three_numbers(samples: Path) -> None:
-    fitted = fit_profile(samples, now=NOW)
-    arms = part(section_of(fitted), "Arms")
-
-    assert dict(arms.facts)["loading the model (measured)"] == "0.005 s (0.005 to 0.005)"
-    steady, first = (
-        [float(cell) for cell in column(arms.tables[0], header)]
-        for header in ("s per probe (measured)", "s per probe at first (measured)")
-    )
-    assert first == pytest.approx([SLOWER["first"] * seconds for seconds in steady], rel=0.1)
 
 
 def test_every_arm_says_which_layers_move_and_what_the_models_say() -> None:

@@ -1,7 +1,8 @@
-"""The error of differences over their step ε: rounding to the left, curvature to the right."""
+"""What the calibration of ε saw: rounding at fine steps, curvature at coarse ones."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,132 +16,122 @@ from toolkit.report.drawing import FIRST, INK, SECOND, SOFT, figure, logarithmic
 
 
 @dataclass(frozen=True)
-class _Truth:
-    """The slopes that a difference is compared with, along the calibration's directions."""
-
-    slopes: NDArray[np.float64]
-    words: str
-
-    def error(self, slopes: NDArray[np.float64]) -> float:
-        """‖slopes − truth‖₂ / ‖truth‖₂."""
-        return float(np.linalg.norm(slopes - self.slopes) / np.linalg.norm(self.slopes))
-
-
-@dataclass(frozen=True)
 class _Curve:
-    """The errors of one estimator at the steps looked at, and at the one that was chosen."""
+    """One estimator's discrepancies (`step_search.py`), in nats per unit of direction.
+
+    Attributes:
+        points: (ε, discrepancy), finest first.
+        chosen: ε, and the error that is expected there.
+    """
 
     estimator: str
-    errors: Sequence[tuple[float, float]]  # (ε, error), finest first
+    points: Sequence[tuple[float, float]]
     chosen: tuple[float, float]
 
 
 def calibration_plots(evidence: NumericEvidence) -> list[Plot]:
     """One plot of all differences; none where no steps were looked at."""
-    if not evidence.steps:
-        return []
-    directions = len(evidence.steps[0].plus)
-    truth = _truth(evidence, directions)
-    if truth is None:
-        return []
     curves = [
-        _curve(evidence, each, truth, directions)
-        for each in evidence.measured
-        if each.epsilon is not None
+        curve for each in evidence.measured if (curve := _curve(each, evidence.steps)) is not None
     ]
-    return [_plot(curves, truth.words, directions)] if curves else []
-
-
-def _truth(evidence: NumericEvidence, directions: int) -> _Truth | None:
-    """The exact slopes, else the backend's tangents; None: neither is known."""
-    if evidence.exact is not None:
-        return _Truth(np.array(evidence.exact[:directions]), "the exact slopes")
-    for each in evidence.measured:
-        if each.estimator == "tangent":
-            return _Truth(_slopes(each, directions), "the backend's own tangents")
-    return None
-
-
-def _slopes(measured: EstimatorSlopes, directions: int) -> NDArray[np.float64]:
-    """Mean of all processes."""
-    mean: NDArray[np.float64] = np.mean(measured.slopes, axis=0)
-    return mean[:directions]
-
-
-def _curve(
-    evidence: NumericEvidence, measured: EstimatorSlopes, truth: _Truth, directions: int
-) -> _Curve:
-    assert measured.epsilon is not None
-    base = float(np.mean([loss for process in evidence.losses for loss in process]))
-    return _Curve(
-        measured.estimator,
-        [
-            (step.epsilon, truth.error(_differences(step, measured.estimator, base)))
-            for step in evidence.steps
-        ],
-        (measured.epsilon, truth.error(_slopes(measured, directions))),
+    if not curves:
+        return []
+    nearest = min(
+        evidence.steps, key=lambda step: abs(math.log(step.epsilon / curves[0].chosen[0]))
     )
+    return [_plot(curves, _rms(_central(nearest)), len(nearest.plus))]
 
 
-def _differences(step: StepLosses, estimator: str, base: float) -> NDArray[np.float64]:
-    plus, minus = np.array(step.plus), np.array(step.minus)
-    if estimator == "forward":
-        return (plus - base) / step.epsilon
-    return (plus - minus) / (2 * step.epsilon)
+def _curve(measured: EstimatorSlopes, steps: Sequence[StepLosses]) -> _Curve | None:
+    """None: the estimator has no step, or too few were looked at."""
+    if measured.epsilon is None or measured.step_error is None:
+        return None
+    seen = _between_steps if measured.estimator == "central" else _beside_central
+    points = seen(steps)
+    if not points:
+        return None
+    return _Curve(measured.estimator, points, (measured.epsilon, measured.step_error))
 
 
-def _plot(curves: Sequence[_Curve], truth: str, directions: int) -> Plot:
+def _between_steps(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
+    """Of central slopes at ε and at ε/2, where both were looked at."""
+    return [
+        (coarse.epsilon, _rms(_central(coarse) - _central(fine)))
+        for coarse in steps
+        for fine in steps
+        if math.isclose(coarse.epsilon, 2 * fine.epsilon)
+    ]
+
+
+def _beside_central(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
+    """Of forward and central slopes at ε: (L₊ + L₋ − 2L) / 2ε.
+
+    L is taken from the finest step, where curvature is nothing beside rounding.
+    """
+    if not steps:
+        return []
+    base = float(np.mean([*steps[0].plus, *steps[0].minus]))
+    return [
+        (step.epsilon, _rms((np.array(step.plus) + step.minus - 2 * base) / (2 * step.epsilon)))
+        for step in steps
+    ]
+
+
+def _central(step: StepLosses) -> NDArray[np.float64]:
+    return (np.array(step.plus) - np.array(step.minus)) / (2 * step.epsilon)
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _plot(curves: Sequence[_Curve], signal: float, directions: int) -> Plot:
     shows = "; ".join(
-        f"{curve.estimator} differences are calibrated to ε {curve.chosen[0]:.2g}, where they are "
-        f"off by {curve.chosen[1]:.2g}, against {curve.errors[0][1]:.3g} at the finest step"
+        f"{curve.estimator} differences take ε {curve.chosen[0]:.2g}, where an error of "
+        f"{curve.chosen[1]:.2g} is expected of slopes of {signal:.2g}"
         for curve in curves
     )
     return Plot(
-        "Error of differences over ε",
+        "Calibration of ε",
         f"{shows[0].upper()}{shows[1:]}.",
-        lambda: _draw(curves),
+        lambda: _draw(curves, signal),
         Table(
-            f"Relative error of slopes over {directions} directions (measured)",
-            columns("estimator", "#ε", "#relative error", "step"),
+            f"Discrepancies over {directions} directions (measured), nats per unit of direction",
+            columns("estimator", "#ε", "#discrepancy", "step"),
             [
-                row
+                (curve.estimator, f"{epsilon:.3g}", f"{seen:.3g}", step)
                 for curve in curves
-                for row in sorted(
+                for epsilon, seen, step in sorted(
                     [
-                        *((curve.estimator, f"{at:.3g}", f"{error:.3g}", "looked at")
-                          for at, error in curve.errors),
-                        (curve.estimator, *(f"{each:.3g}" for each in curve.chosen), "chosen"),
-                    ],
-                    key=lambda row: float(row[1]),
+                        *((*point, "looked at") for point in curve.points),
+                        (*curve.chosen, "chosen; expected error"),
+                    ]
                 )
             ],
         ),
-        f"Against {truth}, over {directions} directions. Rounding of losses spoils fine steps, "
-        "curvature coarse ones; rings are the steps that the calibration chose. Above 1 a slope is "
-        "more error than signal.",
-    )  # fmt: skip
+        "Marks are how far central slopes at ε and ε/2, or forward and central ones at ε, are "
+        "apart: rounding spoils fine steps, curvature coarse ones. Rings are the chosen steps with "
+        "the errors expected there, the dashed line the slopes themselves.",
+    )
 
 
-def _draw(curves: Sequence[_Curve]) -> Figure:
+def _draw(curves: Sequence[_Curve], signal: float) -> Figure:
     drawn = figure(height=3.0)
     axes = drawn.subplots()
-    axes.axhline(1, color=SOFT, lw=1, ls="--")
-    looks = ((FIRST, "o", "-"), (SECOND, "s", "--"))
-    for curve, (colour, marker, line) in zip(curves, looks, strict=False):
-        # The chosen step is a point of the curve too.
-        points = sorted([*curve.errors, curve.chosen])
-        axes.plot(*zip(*points, strict=True), line, color=colour, lw=1.2)
-        axes.plot(
-            *zip(*curve.errors, strict=True), marker, color=colour, label=f"{curve.estimator}"
-        )
+    axes.axhline(signal, color=SOFT, lw=1, ls="--", label="slopes")
+    looks = ((FIRST, "o-"), (SECOND, "s--"))
+    for curve, (colour, look) in zip(curves, looks, strict=False):
+        visible = [point for point in curve.points if point[1] > 0]
+        axes.plot(*zip(*visible, strict=True), look, color=colour, lw=1.2, label=curve.estimator)
         axes.plot(
             *curve.chosen, "o", mfc="none", mec=INK, mew=1.6, markersize=12,
             label="chosen" if curve is curves[-1] else None,
         )  # fmt: skip
+        axes.plot(*curve.chosen, look[0], color=colour, markersize=4)
     logarithmic(axes, "x")
     logarithmic(axes, "y")
     axes.set_xlabel("step ε")
-    axes.set_ylabel("relative error of slopes")
+    axes.set_ylabel("nats per unit of direction")
     axes.grid()
     axes.legend(loc="best")
     return drawn
