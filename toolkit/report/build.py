@@ -21,6 +21,8 @@ from toolkit.report.wording import moment
 
 # Plots and tables of a device take about half a second and 150 kB.
 MOST_DETAILED_DEVICES = 20
+# Their sections take 15 ms and 5 kB each, and a browser half a minute with ten thousand of them.
+MOST_DEVICES_WITH_SECTIONS = 1000
 _MOST_UNFOLDED_DEVICES = 3
 
 
@@ -49,13 +51,14 @@ def _sections(gathered: Gathered, now: datetime) -> Iterator[Section]:
         bundle_section(bundle, f"bundle-{number}")
         for number, bundle in enumerate(gathered.bundles, start=1)
     ]
+    in_sections = len(devices) <= MOST_DEVICES_WITH_SECTIONS
     if devices:
-        yield fleet_section(devices, now)
+        yield fleet_section(devices, now, linked=in_sections)
     if allocations:
         yield Section("Allocations", "allocations", parts=allocations)
     if runs:
         yield Section("Training runs", "runs", parts=runs)
-    if devices:
+    if devices and in_sections:
         yield _devices(devices, now)
     if bundles:
         yield Section("Bundles", "bundles", parts=bundles)

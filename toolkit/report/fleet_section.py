@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from matplotlib.figure import Figure
@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from device_bench.profile import BackendProfile, Interval, Profile
 from toolkit.report.content import Cell, Plot, Section, Table, columns
 from toolkit.report.device.arms import best_price
+from toolkit.report.device.numerics import usable_text
 from toolkit.report.device.section import clusters_text
-from toolkit.report.device.validity import standing_of
+from toolkit.report.device.validity import finding_of, standing_of
 from toolkit.report.drawing import SECOND, draw_intervals, figure, logarithmic, name_rows
 from toolkit.report.gather import Device
 from toolkit.report.wording import UNKNOWN, arm_name, interval_text, megabytes, seconds_text
@@ -20,11 +21,14 @@ from toolkit.report.wording import UNKNOWN, arm_name, interval_text, megabytes, 
 _MOST_ROWS = 40
 
 
-def fleet_section(devices: Sequence[tuple[str, Device]], now: datetime) -> Section:
-    """A row per device and backend.
+def fleet_section(
+    devices: Sequence[tuple[str, Device]], now: datetime, *, linked: bool = True
+) -> Section:
+    """A row per device and backend, and one per reason not to trust them.
 
     Args:
         devices: with the anchors of their sections.
+        linked: the report has these sections.
     """
     known = [
         (anchor, device.profile, backend)
@@ -39,6 +43,10 @@ def fleet_section(devices: Sequence[tuple[str, Device]], now: datetime) -> Secti
         for standing in ("valid", "suspect", "invalid", "expired")
         if standings[standing]
     ]
+    if not linked:
+        facts.append(
+            ("devices one by one", "left out of so many; write a report on those to look at")
+        )
     unmeasured = [device.target for _, device in devices if device.profile is None]
     facts += [("nothing measured yet", target) for target in unmeasured]
     table = Table(
@@ -46,35 +54,61 @@ def fleet_section(devices: Sequence[tuple[str, Device]], now: datetime) -> Secti
         columns(
             "device",
             "model",
-            "chip",
-            "clusters",
             "backend",
             "verdict",
             "reasons",
             "best estimator",
             "#s per probe (measured)",
             "#s per exact slope (modelled)",
+            "usable estimators",
+            "#sustained factor",
             "#peak MB (measured)",
             "#J per probe (measured)",
+            "chip",
+            "clusters",
             "#expires",
         ),
-        [_row(anchor, profile, backend, now) for anchor, profile, backend in known],
+        [
+            _row(anchor if linked else None, profile, backend, now)
+            for anchor, profile, backend in known
+        ],
         filterable=True,
     )
+    tables = [table, *_reasons(known)]
     plots = [plot] if (plot := _plot(known)) is not None else []
-    return Section("Fleet", "fleet", facts, plots=plots, tables=[table])
+    return Section("Fleet", "fleet", facts, plots=plots, tables=tables)
+
+
+def _reasons(known: Sequence[tuple[str, Profile, BackendProfile]]) -> Iterator[Table]:
+    """Why devices are not valid, the most frequent reason first; nothing where all are."""
+    counts = Counter(reason for _, _, backend in known for reason in backend.reasons)
+    if not counts:
+        return
+    findings = {reason: finding_of(reason) for reason in counts}
+    yield Table(
+        "Reasons not to trust them",
+        columns("reason", "verdict", "#devices by backend", "meaning", "what helps"),
+        [
+            (
+                reason,
+                Cell(findings[reason].standing, standing=findings[reason].standing),
+                str(number),
+                findings[reason].words.removeprefix(f"{reason}: "),
+                findings[reason].remedy,
+            )
+            for reason, number in counts.most_common()
+        ],
+    )
 
 
 def _row(
-    anchor: str, profile: Profile, backend: BackendProfile, now: datetime
+    anchor: str | None, profile: Profile, backend: BackendProfile, now: datetime
 ) -> tuple[str | Cell, ...]:
     facts, standing, price = profile.device, standing_of(profile, backend, now), best_price(backend)
     energy = least_joules(backend)
     return (
         Cell(profile.target, link=anchor),
         " ".join(name for name in (facts.manufacturer, facts.model) if name) or UNKNOWN,
-        facts.soc or facts.cpu_model or UNKNOWN,
-        clusters_text(facts.clusters) or UNKNOWN,
         backend.backend,
         Cell(standing, standing=standing),
         ", ".join(backend.reasons),
@@ -83,10 +117,22 @@ def _row(
         UNKNOWN
         if price is None or price.exact_seconds is None
         else seconds_text(price.exact_seconds),
+        UNKNOWN if backend.numerics is None else usable_text(backend.numerics),
+        _sustained_text(backend),
         megabytes(backend.peak_memory_bytes),
         UNKNOWN if energy is None else f"{energy.value:.3g}",
+        facts.soc or facts.cpu_model or UNKNOWN,
+        clusters_text(facts.clusters) or UNKNOWN,
         Cell(f"{profile.expires_at:%Y-%m-%d}", sort=profile.expires_at.timestamp()),
     )
+
+
+def _sustained_text(backend: BackendProfile) -> str:
+    """Seconds after long work over seconds at first, and whether that was measured."""
+    if backend.sustained_factor is None:
+        return UNKNOWN
+    told = "measured" if backend.sustained is not None else "modelled"
+    return f"{backend.sustained_factor.value:.2f} ({told})"
 
 
 def least_joules(backend: BackendProfile) -> Interval | None:

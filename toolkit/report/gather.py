@@ -15,11 +15,14 @@ from android_harness.telemetry.records import TELEMETRY_NAME
 from android_harness.telemetry.trace import Trace, read_trace
 from device_bench.energy import ArmEnergy, arm_energies
 from device_bench.fit_profile import fit_profile
+from device_bench.numerics.contract import NumericEvidence
+from device_bench.numerics.measure import NUMERICS_NAME
 from device_bench.plan import Arm
 from device_bench.profile import Profile
 from device_bench.profile_files import MANY_SUFFIX, read_profiles
 from device_bench.provenance import Sweep
 from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
+from device_bench.sustained import longest_run
 from exporters.errors import FwdllmError
 from exporters.manifest import MANIFEST_NAME, Bundle
 from toolkit.allocation.contract import Allocation
@@ -46,6 +49,16 @@ class Samples:
     @cached_property
     def energies(self) -> dict[Arm, ArmEnergy]:
         return arm_energies(self.folder, self.measurements)
+
+    @cached_property
+    def numerics(self) -> NumericEvidence | None:
+        """What the numeric gate asked and was told; None: there was no gate."""
+        path = self.folder / NUMERICS_NAME
+        return NumericEvidence.read(path) if path.exists() else None
+
+    def long_run(self, backend: str | None = None) -> Measurement | None:
+        """The one that a backend's sustained factor is from; None: there was none."""
+        return longest_run(self.folder, backend=backend)
 
     @cached_property
     def trace(self) -> Trace | None:

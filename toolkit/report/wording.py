@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from device_bench.plan import Arm
 from device_bench.profile import ArmSummary, Interval
 from exporters.lora.request import layers_text
 
@@ -30,6 +32,19 @@ def arm_name(arm: ArmLike) -> str:
     """An arm in a few characters: batch B, tokens T, directions at once K."""
     name = f"{arm.estimator} B{arm.batch} T{arm.tokens} K{arm.directions_per_pass}"
     return name if arm.layers is None else f"{name} L{layers_text(arm.layers)}"
+
+
+def arm_namer(arms: Sequence[Arm]) -> Callable[[Arm], str]:
+    """How arms are named among each other: with threads and cores where these differ."""
+    if len({arm.placement for arm in arms}) == 1:
+        return arm_name
+    return lambda arm: f"{arm_name(arm)}, {placement_name(arm.threads, arm.cpu_mask)}"
+
+
+def placement_name(threads: int, cpu_mask: str | None) -> str:
+    """`4 threads on cores 0xf0`."""
+    cores = "any core" if cpu_mask is None else f"cores {cpu_mask}"
+    return f"{threads} thread{'' if threads == 1 else 's'} on {cores}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -11,10 +11,12 @@ import pytest
 from made_reports import (
     HOSTILE,
     make_allocation,
+    make_long_run,
     make_profile,
     make_run,
     make_samples,
     make_telemetry,
+    make_timeline,
 )
 
 from toolkit.report.write import write_report
@@ -36,7 +38,8 @@ def full_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         each.write(folder / f"{number}.json")
     make_allocation(*profiles[:2]).write(folder / "plan.json")
     make_run(folder / "run", rounds=30)
-    make_telemetry(make_samples(folder / "samples"))
+    samples = make_long_run(make_timeline(make_samples(folder / "samples")))
+    make_telemetry(samples, seconds=1200)
     write_report([folder], folder / "report.html", title="A fleet")
     return folder / "report.html"
 

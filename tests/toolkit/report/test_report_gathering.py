@@ -75,7 +75,7 @@ def test_samples_alone_are_fitted(samples: Path) -> None:
 
 def test_a_sweep_without_a_finished_job_is_a_device_without_a_profile(tmp_path: Path) -> None:
     with pytest.raises(IncompleteRunError):
-        make_samples(tmp_path / "samples", drop_out_at=1)  # after the job of the slopes
+        make_samples(tmp_path / "samples", drop_out_at=0)
 
     (device,) = gather([tmp_path / "samples"]).devices(NOW)
 

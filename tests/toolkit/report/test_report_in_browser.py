@@ -94,6 +94,41 @@ def test_every_part_of_the_page_opens_in_silence(page: Page) -> None:
     page.keyboard.press("End")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_makes_numbers_trusted_is_drawn(
+    chromium: Browser, full_report: Path, scheme: str
+) -> None:
+    with quiet_page(chromium, full_report, color_scheme=scheme) as page:
+        page.evaluate(UNFOLD)
+        for name in (
+            "Calibration of ε",
+            "First and steady probes",
+            "The course of the long run",
+            "Roofline of differences",
+            "Peak memory by arm",
+            "Jobs over time",
+            "Telemetry over time",
+        ):
+            plot = page.locator("#device-adb-fake").get_by_role("region", name=name, exact=True)
+            box = plot.locator("svg").bounding_box()
+            assert box["width"] > 300 and box["height"] > 60, name
+
+
+def test_no_label_of_a_plot_is_cut_off(page: Page) -> None:
+    page.evaluate(UNFOLD)
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll(".plot svg")].flatMap((svg) => {
+          const frame = svg.getBoundingClientRect();
+          return [...svg.querySelectorAll("text")].filter((text) => {
+            const box = text.getBoundingClientRect();
+            return box.left < frame.left - 2 || box.right > frame.right + 2
+              || box.top < frame.top - 2 || box.bottom > frame.bottom + 2;
+          }).map((text) => text.textContent);
+        })"""
+    )
+    assert cut == []
+
+
 def test_a_click_sorts_numbers_as_numbers(page: Page) -> None:
     seconds = "s per probe (measured)"
     sorter(page, seconds).click()

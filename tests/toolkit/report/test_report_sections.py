@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 from made_profiles import arm
-from made_reports import make_allocation, make_profile, make_run, make_samples, make_telemetry
+from made_reports import make_allocation, make_profile, make_run, make_samples
 
 from android_harness.state.held_settings import SETTINGS_NAME, HeldSetting, HeldSettings
-from device_bench.fit_profile import fit_profile
 from device_bench.verdict import RULES
-from tests.device_bench.fake_timing_runner import SLOWER
 from toolkit.report.allocation_section import allocation_section
-from toolkit.report.build import MOST_DETAILED_DEVICES, build_report
+from toolkit.report.build import MOST_DETAILED_DEVICES, MOST_DEVICES_WITH_SECTIONS, build_report
 from toolkit.report.content import Section, Table, text_of
 from toolkit.report.device.section import device_section
 from toolkit.report.gather import Device, gather
@@ -51,18 +49,6 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_samples(tmp_path_factory.mktemp("made") / "samples")
 
 
-def test_load_first_and_steady_are_three_numbers(samples: Path) -> None:
-    fitted = fit_profile(samples, now=NOW)
-    arms = part(section_of(fitted), "Arms")
-
-    assert dict(arms.facts)["loading the model (measured)"] == "0.005 s (0.005 to 0.005)"
-    steady, first = (
-        [float(cell) for cell in column(arms.tables[0], header)]
-        for header in ("s per probe (measured)", "s per probe at first (measured)")
-    )
-    assert first == pytest.approx([SLOWER["first"] * seconds for seconds in steady], rel=0.1)
-
-
 def test_every_arm_says_which_layers_move_and_what_the_models_say() -> None:
     (arms,) = part(section_of(make_profile("adb:x", 1.0)), "Arms").tables
 
@@ -94,7 +80,8 @@ def test_a_backend_without_arms_has_a_verdict_and_no_more() -> None:
     made = make_profile("adb:x", verdict="invalid")
     bare = made.backends[0].model_copy(update={"arms": ()})
     section = section_of(made.model_copy(update={"backends": (bare,)}))
-    assert [each.title for each in section.parts] == ["Validity"]
+    titles = [each.title for each in section.parts]
+    assert titles == ["Validity", "Numbers before time (measured)"]
 
 
 def test_residuals_are_how_far_the_measured_lie_above_the_modelled() -> None:
@@ -141,35 +128,6 @@ def test_samples_show_every_repetition(samples: Path) -> None:
     assert all(low <= mid <= high for low, mid, high in zip(lows, medians, highs, strict=True))
 
 
-def test_without_telemetry_the_section_says_that_none_was_recorded(samples: Path) -> None:
-    (device,) = gather([samples]).devices(NOW)
-    telemetry = part(device_section(device, "device-x", NOW), "Telemetry")
-    assert telemetry.facts == [("telemetry", "no telemetry was recorded")]
-    assert not telemetry.plots and not telemetry.tables
-
-
-def test_telemetry_is_drawn_with_its_ranges(tmp_path: Path) -> None:
-    folder = make_samples(tmp_path / "samples")
-    make_telemetry(folder)
-    (device,) = gather([folder]).devices(NOW)
-    section = device_section(device, "device-x", NOW)
-    (plot,) = part(section, "Telemetry").plots
-    assert "frequency from 1.2 to 1.8 GHz" in plot.shows
-    assert column(plot.data, "channel")[0] == "frequency_hertz.policy0"
-    assert column(plot.data, "readings") == ["150"] * 4
-    reasons = [value for name, value in part(section, "Energy").facts if name == "unknown because"]
-    assert reasons == ["no idle baseline was measured"]
-
-
-def test_times_of_two_boots_are_not_drawn_over_each_other(tmp_path: Path) -> None:
-    folder = make_samples(tmp_path / "samples")
-    make_telemetry(folder, boots=("one", "two"))
-    (device,) = gather([folder]).devices(NOW)
-    telemetry = part(device_section(device, "device-x", NOW), "Telemetry")
-    assert not telemetry.plots and len(telemetry.tables) == 1
-    assert "rebooted" in dict(telemetry.facts)["not drawn"]
-
-
 def test_settings_say_what_they_were_and_why_one_is_not_held(tmp_path: Path) -> None:
     folder = make_samples(tmp_path / "samples")
     held = HeldSettings(
@@ -202,7 +160,7 @@ def test_the_fleet_has_a_row_for_each_device_that_links_to_it(tmp_path: Path) ->
         made.write(tmp_path / f"{number}.json")
     report = build_report([tmp_path], now=NOW)
     fleet = report.sections[0]
-    (table,) = fleet.tables
+    table = fleet.tables[0]
     anchors = {section.anchor for section in everything(report.sections)}
     assert {row[0].link for row in table.rows} <= anchors
     assert column(table, "verdict") == ["valid", "suspect", "invalid"]
@@ -230,6 +188,24 @@ def test_a_large_fleet_is_reported_in_brief(tmp_path: Path) -> None:
     for section in devices.parts:
         assert section.folded and part(section, "Validity").findings
         assert not any(each.plots or each.tables for each in everything([section]))
+
+
+def test_a_fleet_of_thousands_is_a_table_and_its_reasons(tmp_path: Path) -> None:
+    made = make_profile("adb:x", verdict="suspect", reasons=("incomplete-sweep",))
+    lines = (
+        made.model_copy(update={"target": f"adb:{number}"}).model_dump_json()
+        for number in range(MOST_DEVICES_WITH_SECTIONS + 1)
+    )
+    (tmp_path / "fleet.jsonl").write_text("".join(line + "\n" for line in lines))
+
+    (fleet,) = build_report([tmp_path], now=NOW).sections
+
+    rows, reasons = fleet.tables
+    assert len(rows.rows) == MOST_DEVICES_WITH_SECTIONS + 1
+    assert not any(row[0].link for row in rows.rows)
+    assert column(reasons, "reason") == ["incomplete-sweep"]
+    assert column(reasons, "devices by backend") == [str(MOST_DEVICES_WITH_SECTIONS + 1)]
+    assert column(reasons, "what helps")[0]
 
 
 def test_the_plan_shows_when_each_device_is_done() -> None:

@@ -5,17 +5,12 @@ from __future__ import annotations
 from device_bench.estimators import EstimatorPrice, estimator_prices
 from device_bench.profile import ArmSummary, BackendProfile
 from exporters.lora.request import layers_text
-from toolkit.report.content import Cell, Section, Table, columns
-from toolkit.report.wording import UNKNOWN, interval_text, joules_text, megabytes, seconds_text
+from toolkit.report.content import Section, Table, columns
+from toolkit.report.wording import interval_text, joules_text, megabytes, seconds_text
 
 
 def arms_part(backend: BackendProfile, anchor: str) -> Section:
-    """Every arm, measured beside modelled; what a process pays before is kept apart."""
-    load = backend.load_seconds
-    facts: list[tuple[str, str | Cell]] = []
-    if load is not None:
-        words = f"{seconds_text(load.value)} s ({interval_text(load)})"
-        facts.append(("loading the model (measured)", words))
+    """Every arm, measured beside modelled."""
     table = Table(
         f"{backend.backend}: batch B, tokens T, directions at once K",
         columns(
@@ -27,14 +22,14 @@ def arms_part(backend: BackendProfile, anchor: str) -> Section:
             "#s per probe (measured)",
             "#95 % CI",
             "#n",
-            "#s per probe at first (measured)",
             "#s per probe (modelled)",
             "#peak MB (measured)",
             "#J per probe (measured)",
+            "suspect because",
         ),
         [_row(backend, arm) for arm in backend.arms],
     )
-    return Section("Arms", f"{anchor}_arms", facts, tables=[table])
+    return Section("Arms", f"{anchor}_arms", tables=[table])
 
 
 def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
@@ -48,30 +43,11 @@ def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
         seconds_text(arm.seconds_per_probe.value),
         interval_text(arm.seconds_per_probe),
         str(arm.repetitions),
-        "" if arm.first_seconds is None else seconds_text(arm.first_seconds.value),
         "" if modelled is None else seconds_text(modelled),
         megabytes(arm.peak_memory_bytes),
         joules_text(arm),
+        ", ".join(arm.reasons),
     )
-
-
-def placements_part(backend: BackendProfile, anchor: str) -> Section:
-    """The threads and cores that were compared, the fastest first: all else is of that."""
-    table = Table(
-        f"{backend.backend}: geometric mean over {backend.placements[0].arms} arms, which all have",
-        columns("#threads", "cores", "#times the fastest (measured)"),
-        [
-            (
-                str(placement.threads),
-                placement.cpu_mask or "any",
-                UNKNOWN
-                if placement.relative_seconds is None
-                else f"{placement.relative_seconds:.3g}",
-            )
-            for placement in backend.placements
-        ],
-    )
-    return Section("Threads and cores", f"{anchor}_placements", tables=[table])
 
 
 def estimators_part(backend: BackendProfile, anchor: str) -> Section | None:
@@ -104,8 +80,12 @@ def estimators_part(backend: BackendProfile, anchor: str) -> Section | None:
 
 
 def best_price(backend: BackendProfile) -> EstimatorPrice | None:
-    """The estimator with the cheapest exact slope, or the fastest where no error was measured."""
+    """The estimator with the cheapest exact slope, or the fastest where no error was measured.
+
+    Those whose slopes are noise come into question where all are.
+    """
     prices = estimator_prices(backend)
+    prices = [each for each in prices if not backend.is_noise(each.arm.estimator)] or prices
     known = [(price.exact_seconds, price) for price in prices if price.exact_seconds is not None]
     if known:
         return min(known, key=lambda each: each[0])[1]

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from device_bench.models import CostModel
 from device_bench.profile import BackendProfile
-from toolkit.report.content import Plot, Section, Table, columns
+from toolkit.report.content import Cell, Plot, Section, Table, columns
+from toolkit.report.device.cost_terms import FORMULA, terms_table
 from toolkit.report.device.fitted import MARKERS, Fitted, by_kind, fitted_arms
 from toolkit.report.device.roofline import roofline_plot
 from toolkit.report.drawing import INK, LINE, SERIES, SOFT, figure, logarithmic
@@ -18,38 +19,33 @@ from toolkit.report.wording import arm_name, interval_text, seconds_text
 
 def cost_part(backend: BackendProfile, anchor: str) -> Section | None:
     """The models of a backend against its arms; None where no model was fitted."""
-    plots, facts = [], []
+    facts: list[tuple[str, str | Cell]] = []
+    plots, tables = [], []
     for name, model, tangents in (
         ("differences", backend.cost, False),
         ("tangents", backend.tangent_cost, True),
     ):
         if model is None:
             continue
-        fact = f"cost of {name}, fitted to arms that were {backend.cost_provenance}"
-        facts.append((fact, _formula(model)))
-        if model.median_relative_error is not None:
-            facts.append(
-                (f"error of {name}, an arm left out", f"{model.median_relative_error:.1%} (median)")
-            )
+        facts.append((f"error of {name}, an arm left out", _error_text(model)))
         arms = list(fitted_arms(backend, tangents=tangents))
+        tables.append(terms_table(arms, model, name))
         if arms:
             plots.append(_plot(arms, model, name))
             roofline = roofline_plot(arms, model, name)
             plots += [roofline] if roofline is not None else []
-    if not facts:
+    if not tables:
         return None
-    return Section("Cost model", f"{anchor}_cost", facts, plots=plots)
+    facts[:0] = [
+        ("seconds of measuring slopes together", FORMULA),
+        ("fitted to arms that were", backend.cost_provenance),
+    ]
+    return Section("Cost model", f"{anchor}_cost", facts, plots=plots, tables=tables)
 
 
-def _formula(model: CostModel) -> str:
-    text = (
-        f"{model.fixed_s:.3g} s a pass + {model.s_per_weight_byte:.3g} s a weight byte + "
-        f"{model.s_per_flop:.3g} s a FLOP + {model.s_per_attention_flop:.3g} s an attention FLOP + "
-        f"{model.s_per_moved_parameter:.3g} s a moved parameter"
-    )
-    if not model.undetermined:
-        return text
-    return f"{text}; not told apart: {', '.join(model.undetermined)}"
+def _error_text(model: CostModel) -> str:
+    error = model.median_relative_error
+    return "not known of a single arm" if error is None else f"{error:.1%} (median)"
 
 
 def _plot(arms: Sequence[Fitted], model: CostModel, name: str) -> Plot:

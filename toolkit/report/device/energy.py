@@ -33,6 +33,8 @@ def energy_part(
         if model.median_relative_error is not None:
             error = f"{model.median_relative_error:.1%} (median)"
             facts.append(("error of joules by that power, an arm left out", error))
+    else:
+        facts.append(("power of a probe", "no model, since no arm's energy is known"))
     reasons = dict.fromkeys(
         reason for energy in (energies or {}).values() for reason in energy.reasons
     )

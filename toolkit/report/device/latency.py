@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from android_harness.records import Phase
+from device_bench.placement import on_placement
+from device_bench.plan import Arm
+from device_bench.profile import Placement
 from device_bench.samples import Measurement
 from device_bench.statistics import Summary, outliers, summarise
 from toolkit.report.content import Plot, Section, Table, columns
@@ -25,7 +28,7 @@ from toolkit.report.drawing import (
     note_row,
 )
 from toolkit.report.thinning import MOST_MARKS, spread_out
-from toolkit.report.wording import arm_name, seconds_text
+from toolkit.report.wording import arm_name, arm_namer, seconds_text
 
 _MOST_ROWS = 60
 
@@ -37,13 +40,20 @@ class _ArmTimes:
     summary: Summary
 
 
-def latency_part(measurements: Sequence[Measurement], anchor: str) -> Section:
-    """The distribution of each arm of one backend, and how the device changed over the sweep."""
-    arms = _arms(measurements)
+def latency_part(
+    measurements: Sequence[Measurement], placements: Sequence[Placement], anchor: str
+) -> Section:
+    """The distribution of each arm of one backend, and how the device changed over the sweep.
+
+    Args:
+        placements: of the backend's profile; arms are those of the chosen one.
+    """
+    chosen = next((each for each in placements if each.chosen), None)
+    own = measurements if chosen is None else on_placement(measurements, chosen)
     return Section(
         "Latency (measured)",
         f"{anchor}_latency",
-        plots=[_distributions(arms), _course(measurements, arms)],
+        plots=[_distributions(_arms(own)), _course(measurements)],
     )
 
 
@@ -123,14 +133,18 @@ def _table(arms: Sequence[_ArmTimes]) -> Table:
     )  # fmt: skip
 
 
-def _course(measurements: Sequence[Measurement], arms: Sequence[_ArmTimes]) -> Plot:
+def _course(measurements: Sequence[Measurement]) -> Plot:
     """Each repetition over its arm's median, by job: a device that heats up climbs."""
-    medians = {arm.name: arm.summary.median for arm in arms}
+    seconds: dict[Arm, list[float]] = defaultdict(list)
+    for job in measurements:
+        seconds[job.arm] += job.steady_seconds
+    medians = {arm: float(np.median(values)) for arm, values in seconds.items()}
+    name = arm_namer(list(medians))
     ordered = sorted(measurements, key=lambda each: each.position)
     points: dict[Phase, list[tuple[int, float]]] = {"steady": [], "warmup": [], "first": []}
     middles = []
     for job in ordered:
-        median = medians[arm_name(job.arm)]
+        median = medians[job.arm]
         for sample in job.samples:
             points[sample.phase].append((job.position + 1, sample.seconds_per_probe / median))
         middles.append((job.position + 1, float(np.median(job.steady_seconds)) / median))
@@ -168,7 +182,7 @@ def _course(measurements: Sequence[Measurement], arms: Sequence[_ArmTimes]) -> P
             [
                 (
                     str(job.position + 1),
-                    arm_name(job.arm),
+                    name(job.arm),
                     str(job.slot.block + 1),
                     seconds_text(float(np.median(job.steady_seconds))),
                     f"{ratio:.3f}",

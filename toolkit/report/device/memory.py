@@ -1,4 +1,4 @@
-"""Peak memory by arm."""
+"""Peak memory by arm, beside what the memory model says of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from device_bench.profile import BackendProfile
 from toolkit.report.content import Plot, Section, Table, columns
-from toolkit.report.drawing import FIRST, figure, name_rows
+from toolkit.report.drawing import FIRST, SECOND, figure, name_rows, note_row
 from toolkit.report.wording import UNKNOWN, arm_name, megabytes
 
 _MOST_ROWS = 60
@@ -30,17 +30,24 @@ def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) 
         ),
         *_models(backend),
     ]
+    modelled = [backend.modelled_bytes(arm.setting) for arm in backend.arms]
 
     def draw() -> Figure:
-        drawn = figure(height=0.8 + 0.24 * len(shown))
+        drawn = figure(height=0.9 + 0.24 * len(shown))
         axes = drawn.subplots()
         sizes = [arm.peak_memory_bytes / 1e6 for arm in shown]
-        bars = axes.barh(range(len(shown)), sizes, height=0.62, color=FIRST, alpha=0.75)
-        axes.bar_label(bars, [f"{size:.1f}" for size in sizes], padding=4, fontsize=7.5)
+        rows = range(len(shown))
+        axes.barh(rows, sizes, height=0.62, color=FIRST, alpha=0.75, label="measured")
+        for row, size in zip(rows, sizes, strict=True):
+            note_row(axes, row, f"{size:.1f}")
+        known = [(size / 1e6, row) for row, size in zip(rows, modelled, strict=False) if size]
+        if known:
+            axes.plot(*zip(*known, strict=True), "|", color=SECOND, markersize=13,
+                      markeredgewidth=2, label="modelled, margin included")  # fmt: skip
         name_rows(axes, [arm_name(arm) for arm in shown])
-        axes.margins(x=0.12)
         axes.set_xlabel("peak MB")
         axes.grid(axis="x")
+        drawn.legend(loc="outside upper right", ncols=2)
         return drawn
 
     plot = Plot(
@@ -50,10 +57,20 @@ def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) 
         "of the arm, mapped weights included.",
         draw,
         Table(
-            "Peak memory by arm (measured)",
-            columns("arm", "#peak MB"),
-            [(arm_name(arm), megabytes(arm.peak_memory_bytes)) for arm in backend.arms],
+            "Peak memory by arm",
+            columns("arm", "#peak MB (measured)", "#peak MB (modelled)"),
+            [
+                (
+                    arm_name(arm),
+                    megabytes(arm.peak_memory_bytes),
+                    "" if size is None else megabytes(size),
+                )
+                for arm, size in zip(backend.arms, modelled, strict=True)
+            ],
         ),
+        "Marks are what the memory model says, its margin included."
+        if any(modelled)
+        else "No memory model was fitted.",
     )
     return Section("Memory", f"{anchor}_memory", facts, plots=[plot])
 

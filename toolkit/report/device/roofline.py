@@ -39,8 +39,8 @@ def roofline_plot(arms: Sequence[Fitted], model: CostModel, name: str) -> Plot |
                 for fit in arms
             ],
         ),
-        "Arms by how often a weight is used once it was read. The lines are fitted: what products "
-        "alone, and reading weights alone, would allow.",
+        "Arms by how often a weight is used once it was read. Lines are fitted: what products "
+        "alone, or weights alone, would allow; a term that the arms do not tell apart has none.",
     )
 
 
@@ -54,13 +54,18 @@ def _attained(fit: Fitted) -> float:
 
 
 def _ceilings(model: CostModel) -> list[str]:
-    """In words; a coefficient of 0 is no ceiling."""
+    """In words."""
     known = []
-    if model.s_per_flop:
+    if _tells(model, "s_per_flop"):
         known.append(f"Products alone: {1e-9 / model.s_per_flop:.3g} GFLOP/s (fitted).")
-    if model.s_per_weight_byte:
+    if _tells(model, "s_per_weight_byte"):
         known.append(f"Weights alone: {1e-9 / model.s_per_weight_byte:.3g} GB/s (fitted).")
     return known
+
+
+def _tells(model: CostModel, coefficient: str) -> bool:
+    """Whether it is a ceiling: not 0, and told apart from the others."""
+    return bool(getattr(model, coefficient)) and coefficient not in model.undetermined
 
 
 def _draw(arms: Sequence[Fitted], model: CostModel) -> Figure:
@@ -76,9 +81,9 @@ def _draw(arms: Sequence[Fitted], model: CostModel) -> Figure:
             label=kind,
         )
     ends = np.array([min(map(_intensity, arms)) / 1.5, max(map(_intensity, arms)) * 1.5])
-    if model.s_per_flop:
+    if _tells(model, "s_per_flop"):
         axes.plot(ends, [1e-9 / model.s_per_flop] * 2, "--", color=SOFT, lw=1, label="products")
-    if model.s_per_weight_byte:
+    if _tells(model, "s_per_weight_byte"):
         # Only where it is a bound beside the arms, and not far above them.
         limit = 1e-9 / model.s_per_weight_byte * ends
         axes.plot(ends, limit, ":", color=INK, lw=1, label="weights")
@@ -94,4 +99,4 @@ def _draw(arms: Sequence[Fitted], model: CostModel) -> Figure:
 
 
 def _products(model: CostModel, otherwise: float) -> float:
-    return 1e-9 / model.s_per_flop if model.s_per_flop else otherwise
+    return 1e-9 / model.s_per_flop if _tells(model, "s_per_flop") else otherwise

@@ -7,18 +7,22 @@ from dataclasses import replace
 from datetime import datetime
 
 from android_harness.facts.cpu import CpuCluster
+from device_bench.numerics.contract import NumericEvidence
 from device_bench.outstanding import least_left
-from device_bench.placement import on_placement
 from device_bench.profile import BackendProfile, Profile
 from toolkit.report.content import Cell, Section
-from toolkit.report.device.arms import arms_part, estimators_part, placements_part
+from toolkit.report.device.arms import arms_part, estimators_part
+from toolkit.report.device.conditions import conditions_part
 from toolkit.report.device.cost_model import cost_part
 from toolkit.report.device.energy import energy_part
 from toolkit.report.device.latency import latency_part
 from toolkit.report.device.medians import medians_part
 from toolkit.report.device.memory import memory_part
+from toolkit.report.device.numerics import numerics_part
+from toolkit.report.device.placements import placements_part
 from toolkit.report.device.settings import settings_part
-from toolkit.report.device.telemetry import telemetry_part
+from toolkit.report.device.start import start_part
+from toolkit.report.device.sustained import sustained_part
 from toolkit.report.device.validity import standing_of, validity_part
 from toolkit.report.gather import Device, Samples
 from toolkit.report.wording import UNKNOWN, moment
@@ -39,7 +43,7 @@ def device_section(device: Device, anchor: str, now: datetime) -> Section:
         facts += _sweep_facts(samples)
         parts += _samples_parts(samples, anchor)
     else:
-        facts.append(("samples", "not given: no telemetry, and no repetition alone, can be shown"))
+        facts.append(("samples", "not given: no conditions, and no repetition alone, can be shown"))
     return Section(device.target, anchor, facts, parts=parts)
 
 
@@ -93,24 +97,29 @@ def _parts_of(
     profile: Profile, backend: BackendProfile, samples: Samples | None, anchor: str, now: datetime
 ) -> Iterator[Section]:
     yield validity_part(profile, backend, now, anchor)
+    yield numerics_part(backend, _evidence(samples, backend), anchor)
     if not backend.arms:
         return
+    placements = placements_part(backend, anchor)
+    if placements is not None:
+        yield placements
     measurements = [
         measurement
         for measurement in (samples.measurements if samples is not None else ())
         if measurement.backend == backend.backend
     ]
-    if backend.placements:
-        measurements = on_placement(measurements, backend.placements[0])
     if measurements:
-        yield latency_part(measurements, anchor)
+        yield latency_part(measurements, backend.placements, anchor)
     else:
         yield medians_part(backend, anchor)
+    start = start_part(backend, anchor)
+    if start is not None:
+        yield start
+    long_run = samples.long_run(backend.backend) if samples is not None else None
+    yield sustained_part(backend, long_run, samples.trace if samples is not None else None, anchor)
     cost = cost_part(backend, anchor)
     if cost is not None:
         yield cost
-    if len(backend.placements) > 1:
-        yield placements_part(backend, anchor)
     estimators = estimators_part(backend, anchor)
     if estimators is not None:
         yield estimators
@@ -119,7 +128,12 @@ def _parts_of(
     yield arms_part(backend, anchor)
 
 
+def _evidence(samples: Samples | None, backend: BackendProfile) -> NumericEvidence | None:
+    evidence = samples.numerics if samples is not None else None
+    return evidence if evidence is not None and evidence.is_of(backend.backend) else None
+
+
 def _samples_parts(samples: Samples, anchor: str) -> Iterator[Section]:
-    yield telemetry_part(samples.trace, samples.measurements, anchor)
+    yield conditions_part(samples, anchor)
     if samples.settings is not None:
         yield settings_part(samples.settings, anchor)

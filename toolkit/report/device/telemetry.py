@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from android_harness.telemetry.power import battery_power
 from android_harness.telemetry.trace import Series, Trace
-from device_bench.samples import Measurement
-from toolkit.report.content import Plot, Section, Table, columns
-from toolkit.report.drawing import LINE, SERIES, figure, label
+from toolkit.report.content import Cell, Plot, Table, columns
+from toolkit.report.device.timeline import Timeline
+from toolkit.report.drawing import SERIES, figure, label
 from toolkit.report.thinning import extremes
 
 # Zones and cores beyond these are in the table alone.
@@ -31,6 +30,7 @@ class _Quantity:
 
 _DRAWN = (
     _Quantity("temperature_celsius", "°C", 1.0, "temperature"),
+    _Quantity("thermal_status", "of 6", 1.0, "thermal status"),
     _Quantity("frequency_hertz", "GHz", 1e9, "frequency"),
     _Quantity("cooling_state", "steps", 1.0, "cooling"),
     _Quantity("memory_available_bytes", "GB", 1e9, "memory available"),
@@ -38,36 +38,41 @@ _DRAWN = (
 _WATTS = _Quantity("watts", "W", 1.0, "power of the battery")
 
 
-def telemetry_part(
-    trace: Trace | None, measurements: Sequence[Measurement], anchor: str
-) -> Section:
-    """The traces on the clock of the samples; where there are none, that there are none."""
-    title, own_anchor = "Telemetry", f"{anchor}_telemetry"
+def telemetry_facts(trace: Trace | None) -> list[tuple[str, str | Cell]]:
+    """How much was read, and what is missing."""
     if trace is None or not trace.series:
         missing = trace.missing if trace is not None else ()
-        facts = [("telemetry", "no telemetry was recorded")]
-        return Section(title, own_anchor, facts + [("missing", reason) for reason in missing])
-    facts = [("readings (measured)", _readings(trace))]
-    facts += [("missing", reason) for reason in trace.missing]
-    data = _table(trace)
-    if not trace.one_boot:
-        facts.append(("not drawn", "the device rebooted, so that times before and after overlap"))
-        return Section(title, own_anchor, facts, tables=[data])
-    power = battery_power(trace)
-    facts += [("no power because", reason) for reason in power.reasons]
+        return [
+            ("telemetry", "no telemetry was recorded"),
+            *(("missing", reason) for reason in missing),
+        ]
+    return [
+        ("readings", _readings(trace)),
+        *(("missing", reason) for reason in trace.missing),
+        *(("no power because", reason) for reason in battery_power(trace).reasons),
+    ]
+
+
+def telemetry_plot(trace: Trace, timeline: Timeline) -> Plot | None:
+    """The sensors over the timeline; None: none of those that are drawn was read.
+
+    Args:
+        trace: of one boot.
+    """
+    watts = battery_power(trace).watts
     drawn = [(each, _busiest(trace.of(each.name))) for each in _DRAWN]
-    drawn.append((_WATTS, {"battery": power.watts} if len(power.watts.values) else {}))
+    drawn.append((_WATTS, {"battery": watts} if len(watts.values) else {}))
     rows = [(quantity, lines) for quantity, lines in drawn if lines]
     if not rows:
-        return Section(title, own_anchor, facts, tables=[data])
-    plot = Plot(
+        return None
+    return Plot(
         "Telemetry over time",
         "; ".join(_described(quantity, lines) for quantity, lines in rows) + ".",
-        lambda: _draw(rows, trace, measurements),
-        data,
-        "Shaded: jobs of the sweep.",
+        lambda: _draw(rows, timeline),
+        telemetry_table(trace),
+        "Shaded: jobs of the sweep, those that are flagged in colour"
+        + ("." if timeline.long_run is None else ", and the long run, hatched."),
     )
-    return Section(title, own_anchor, facts, plots=[plot])
 
 
 def _readings(trace: Trace) -> str:
@@ -90,19 +95,17 @@ def _described(quantity: _Quantity, lines: Mapping[str, Series]) -> str:
 
 def _draw(
     rows: Sequence[tuple[_Quantity, Mapping[str, Series]]],
-    trace: Trace,
-    measurements: Sequence[Measurement],
+    timeline: Timeline,
 ) -> Figure:
-    start_ns, end_ns = trace.span_ns
     drawn = figure(height=0.6 + 1.5 * len(rows))
     for axes, (quantity, lines) in zip(
         drawn.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0], rows, strict=True
     ):
-        _shade_jobs(axes, measurements, start_ns)
+        timeline.shade(axes)
         for number, (name, series) in enumerate(lines.items()):
             chosen = extremes(series.values)
             axes.plot(
-                (series.times_ns[chosen] - start_ns) / 6e10,
+                timeline.minutes(series.times_ns[chosen]),
                 series.values[chosen] / quantity.per_unit,
                 _STYLES[number],
                 color=SERIES[number],
@@ -112,24 +115,13 @@ def _draw(
         axes.set_ylabel(f"{quantity.title},\n{quantity.unit}", fontsize=8)
         axes.grid(axis="y")
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7.5)
-    axes.set_xlim(0, max((end_ns - start_ns) / 6e10, 1e-3))
-    axes.set_xlabel("minutes since the first reading")
+    axes.set_xlim(0, timeline.length)
+    axes.set_xlabel("minutes")
     return drawn
 
 
-def _shade_jobs(axes: Axes, measurements: Sequence[Measurement], start_ns: int) -> None:
-    spans = [
-        (
-            (job.samples[0].start_ns - start_ns) / 6e10,
-            (job.samples[-1].start_ns + job.samples[-1].wall_ns - job.samples[0].start_ns) / 6e10,
-        )
-        for job in measurements
-        if job.samples
-    ]
-    axes.broken_barh(spans, (0, 1), transform=axes.get_xaxis_transform(), color=LINE, alpha=0.5)
-
-
-def _table(trace: Trace) -> Table:
+def telemetry_table(trace: Trace) -> Table:
+    """A row for each channel."""
     return Table(
         "Channels of telemetry.jsonl, which has every reading",
         columns("channel", "#readings", "#first", "#min", "#median", "#max", "#last"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 
-from device_bench.profile import BackendProfile, Profile
+from device_bench.profile import ArmSummary, BackendProfile, Profile, RowFinding
 from device_bench.verdict import rule_of
-from toolkit.report.content import Cell, Finding, Section, Standing
+from toolkit.report.content import Cell, Finding, Section, Standing, Table, columns
 from toolkit.report.wording import arm_name, moment
+
+_MOST_NAMED = 4
 
 
 def standing_of(profile: Profile, backend: BackendProfile, now: datetime) -> Standing:
@@ -33,19 +37,19 @@ def validity_part(profile: Profile, backend: BackendProfile, now: datetime, anch
         (
             f"slope error of {error.estimator} (measured)",
             f"{error.relative_error:.2g} over {error.directions} directions"
-            + ("" if error.epsilon is None else f" at epsilon {error.epsilon:g}"),
+            + ("" if error.epsilon is None else f" at epsilon {error.epsilon:.2g}"),
         )
         for error in backend.slope_errors
     ]
     if backend.sustained_factor is not None:
-        factor = backend.sustained_factor
+        factor, told = backend.sustained_factor, backend.sustained is not None
         facts.append(
             (
-                "after long work (measured)",
+                f"after long work ({'measured' if told else 'modelled'})",
                 f"{factor.value:.2f} times as slow ({factor.low:.2f} to {factor.high:.2f})",
             )
         )
-    findings = [_finding(reason) for reason in backend.reasons]
+    findings = [finding_of(reason) for reason in backend.reasons]
     if profile.expired(now):
         findings.append(
             Finding(
@@ -54,10 +58,42 @@ def validity_part(profile: Profile, backend: BackendProfile, now: datetime, anch
                 "measure into a new folder, and fit a profile to it",
             )
         )
-    return Section("Validity", f"{anchor}_validity", facts, findings)
+    tables = [_findings_table(backend)] if any(arm.findings for arm in backend.arms) else []
+    return Section("Validity", f"{anchor}_validity", facts, findings, tables=tables)
 
 
-def _finding(reason: str) -> Finding:
+def _findings_table(backend: BackendProfile) -> Table:
+    """What policies found of single jobs, which count all the same; a row for each policy."""
+    found: dict[str, list[tuple[ArmSummary, RowFinding]]] = defaultdict(list)
+    for arm in backend.arms:
+        for finding in arm.findings:
+            found[finding.reason].append((arm, finding))
+    return Table(
+        "Jobs that were flagged (measured); an arm is suspect where they are more than a third",
+        columns("found", "#jobs", "#arms", "suspect arms", "such as", "at"),
+        [_findings_row(reason, rows) for reason, rows in found.items()],
+    )
+
+
+def _findings_row(
+    reason: str, rows: Sequence[tuple[ArmSummary, RowFinding]]
+) -> tuple[str | Cell, ...]:
+    suspect = [arm_name(arm) for arm, _ in rows if reason in arm.reasons]
+    arm, most = max(rows, key=lambda row: row[1].jobs / row[1].of)
+    names = ", ".join(suspect[:_MOST_NAMED])
+    more = len(suspect) - _MOST_NAMED
+    return (
+        reason,
+        str(sum(finding.jobs for _, finding in rows)),
+        str(len(rows)),
+        (f"{names} and {more} more" if more > 0 else names) or "none",
+        most.worst,
+        arm_name(arm),
+    )
+
+
+def finding_of(reason: str) -> Finding:
+    """A reason of a verdict in words, with what helps."""
     rule = rule_of(reason)
     if rule is None:
         return Finding("suspect", reason, "this version of fwdllm does not know the reason")

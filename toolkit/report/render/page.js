@@ -12,9 +12,11 @@ const sortKey = (row, column) => {
   return Number.isNaN(number) ? "" : number;
 };
 
+const collator = new Intl.Collator(undefined, { numeric: true });
+
 const inOrder = (one, other) => typeof one === "number" && typeof other === "number"
   ? one - other
-  : String(one).localeCompare(String(other), undefined, { numeric: true });
+  : collator.compare(String(one), String(other));
 
 const sortBy = (header) => {
   const table = header.closest("table");
