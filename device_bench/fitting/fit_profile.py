@@ -210,6 +210,7 @@ def _arm_summary(
     findings: tuple[RowFinding, ...],
 ) -> ArmSummary:
     seconds = [value for measurement in measurements for value in measurement.steady_seconds]
+    of_jobs = _interval([job_median(measurement) for measurement in measurements])
     first = [value for measurement in measurements for value in measurement.seconds_of("first")]
     summary = summarise(seconds)
     return ArmSummary(
@@ -219,7 +220,8 @@ def _arm_summary(
         estimator=arm.estimator,
         threads=measurements[0].threads,
         repetitions=summary.n,
-        seconds_per_probe=Interval(value=summary.median, low=summary.low, high=summary.high),
+        jobs=len(measurements),
+        seconds_per_probe=of_jobs,
         relative_spread=summary.relative_spread,
         outliers=len(summary.outliers),
         peak_memory_bytes=max(measurement.vm_hwm_bytes for measurement in measurements),

@@ -47,8 +47,8 @@ class Rule:
     applies: Callable[[Evidence], bool]
 
 
-def _too_few_repetitions(evidence: Evidence) -> bool:
-    return min(arm.repetitions for arm in evidence.arms) < MINIMUM_FOR_INTERVAL
+def _too_few_jobs(evidence: Evidence) -> bool:
+    return min(arm.jobs or 0 for arm in evidence.arms) < MINIMUM_FOR_INTERVAL
 
 
 def _cost_error_above(limit: float) -> Callable[[Evidence], bool]:
@@ -109,12 +109,12 @@ RULES = (
         lambda e: e.jobs_measured < e.jobs_planned,
     ),
     Rule(
-        "too-few-repetitions",
+        "too-few-jobs",
         "suspect",
-        f"an arm has fewer than {MINIMUM_FOR_INTERVAL} repetitions, and no interval of their "
+        f"an arm has fewer than {MINIMUM_FOR_INTERVAL} jobs, and no interval of their "
         "median has a confidence of 95 %",
-        "measure with more --blocks or --repetitions",
-        _too_few_repetitions,
+        "measure with more --blocks",
+        _too_few_jobs,
     ),
     Rule(
         "warm-up-not-settled",

@@ -143,8 +143,9 @@ class SweepPlan(Part):
     one, up to `most_blocks`, until its interval is as narrow as `precision`
     (`samples/stop_rule.py`). The process of a job warms up as `warmup` says before `repetitions`
     that count. Such a repetition is as many whole probes as fill `minimum_ms`, so that arms which
-    are shorter than the interruptions of a busy device average over them. `loss_positions` says whether examples have a loss at their
-    last position, as a classification fine-tune has, or at all of them.
+    are shorter than the interruptions of a busy device average over them. `loss_positions` says
+    whether examples have a loss at their last position, as a classification fine-tune has, or at
+    all of them.
     """
 
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]

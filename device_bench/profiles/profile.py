@@ -63,7 +63,11 @@ class RowFinding(Part):
 
 
 class ArmSummary(Part):
-    """The samples of one setting, summarised: seconds per probe and peak memory."""
+    """The samples of one setting, summarised: seconds per probe and peak memory.
+
+    The unit of `seconds_per_probe` is a job, by the median of its repetitions: those of one process
+    resemble each other, and an interval that took them for independent would be too narrow.
+    """
 
     batch: PositiveInt
     tokens: PositiveInt
@@ -71,7 +75,8 @@ class ArmSummary(Part):
     estimator: Estimator
     threads: PositiveInt
     repetitions: PositiveInt
-    seconds_per_probe: Interval  # of the median over repetitions
+    jobs: PositiveInt | None = None  # None: not told, and the interval is over repetitions
+    seconds_per_probe: Interval  # of the median over jobs
     relative_spread: NonNegativeFloat  # 1.4826 · MAD / median
     outliers: NonNegativeInt = 0  # repetitions with a modified z-score above 3.5; none is dropped
     peak_memory_bytes: PositiveInt

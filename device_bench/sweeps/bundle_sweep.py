@@ -12,8 +12,7 @@ from android_harness.job import NO_WARMUP, PrefixPolicy, TimeTask
 from android_harness.records import HelloRecord, Record
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.conditions.job_boundaries import JobBoundaries
-from device_bench.costs.model_shape import model_shape
-from device_bench.errors import SweepMismatchError, SweepSettingsError
+from device_bench.errors import SweepSettingsError
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.judge import judge_numerics
 from device_bench.numerics.measure import NUMERICS_NAME, measure_numerics
@@ -43,6 +42,7 @@ from device_bench.sweeps.operators import (
     measure_operators,
     refuse_without_operators,
 )
+from device_bench.sweeps.resuming import begin_or_resume
 from exporters.durable_files import replaced_atomically
 from exporters.lora.request import layers_text
 from exporters.lora.support import Support
@@ -117,7 +117,7 @@ class BundleSweep:
             SamplesError: its samples are damaged, or it is a file.
         """
         samples_folder(self.folder)
-        self._sweep = _begin_or_resume(self.installed, self.plan, self.folder / SWEEP_NAME)
+        self._sweep = begin_or_resume(self.installed, self.plan, self.folder / SWEEP_NAME)
         examples = self.folder / EXAMPLES_NAME
         if not examples.exists():
             positions = self.plan.loss_positions
@@ -329,37 +329,3 @@ def _prefix(arm: Arm, installed: InstalledRunner) -> PrefixPolicy | None:
         return None
     hidden_size = installed.bundle.manifest.architecture.hidden_size
     return PrefixPolicy(bytes=arm.batch * arm.tokens * hidden_size * _FLOAT16_BYTES)
-
-
-def _begin_or_resume(installed: InstalledRunner, plan: SweepPlan, path: Path) -> Sweep:
-    new = Sweep(
-        target=installed.target.name,
-        device=installed.facts,
-        bundle_sha256=installed.bundle.sha256,
-        runner_sha256=installed.runner_sha256,
-        computes_on=installed.device,
-        shape=model_shape(installed.bundle.manifest, plan.loss_positions),
-        plan=plan,
-        order=plan.shuffled(),
-        hello=None,
-        started_at=datetime.now(UTC),
-        finished_at=None,
-    )
-    if not path.exists():
-        new.write(path)
-        return new
-    old = Sweep.read(path)
-    for field in ("target", "bundle_sha256", "runner_sha256", "computes_on"):
-        _require_equal(field, getattr(old, field), getattr(new, field), path)
-    for field in SweepPlan.model_fields:
-        _require_equal(field, getattr(old.plan, field), getattr(new.plan, field), path)
-    return old
-
-
-def _require_equal(field: str, old: object, new: object, path: Path) -> None:
-    if old != new:
-        raise SweepMismatchError(
-            f"the folder holds a sweep of another {field}",
-            remedy="give another folder for the samples, or repeat the settings of the first run",
-            file=path,
-        )

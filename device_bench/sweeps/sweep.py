@@ -95,7 +95,7 @@ def run_sweep(
     warmup: Warmup = STANDARD_WARMUP,
     repetitions: int = 3,
     minimum_ms: int = 100,
-    blocks: int = 3,
+    blocks: int = 6,
     most_blocks: int | None = None,
     precision: float | None = None,
     seed: int = 0,

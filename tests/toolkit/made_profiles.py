@@ -41,6 +41,7 @@ def arm(
         estimator=estimator,
         threads=1,
         repetitions=9,
+        jobs=9,
         seconds_per_probe=Interval(
             value=seconds,
             low=seconds if low is None else low,

@@ -149,7 +149,7 @@ def test_load_first_and_steady_are_kept_apart(tmp_path: Path) -> None:
         (arm.batch, arm.tokens) for arm in ARMS
     ]
     for arm in backend.arms:
-        assert arm.repetitions == 9
+        assert (arm.jobs, arm.repetitions) == (6, 18)
         expected = known_seconds(arm.setting)
         assert arm.seconds_per_probe.value == pytest.approx(expected, rel=1e-6)
         assert arm.first_seconds is not None
@@ -207,7 +207,7 @@ def test_fitting_late_does_not_make_samples_younger(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("runner", "settings", "reason", "verdict"),
     [
-        ({}, {"blocks": 1}, "too-few-repetitions", "suspect"),
+        ({}, {"blocks": 1}, "too-few-jobs", "suspect"),
         ({"noise": 0.2}, {}, "spread-above-10-percent", "suspect"),
         ({"noise": 2.0}, {}, "spread-above-50-percent", "invalid"),
         ({"noise": 2.0}, {}, "cost-model-error-above-50-percent", "invalid"),

@@ -23,7 +23,7 @@ from tests.device_bench.fake_numbers import FakeNumbers
 from tests.device_bench.fake_timing_runner import EXACT, PARITY, REFERENCE, FakeInstalledRunner
 
 ARMS = arms_of([1], [16, 64], [1, 8], ["central", "forward", "tangent"], placements=[(2, "0x3")])
-JOBS = 3 * len(ARMS)
+JOBS = 6 * len(ARMS)
 
 
 def runner_with(**numbers: object) -> FakeInstalledRunner:

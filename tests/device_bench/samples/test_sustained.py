@@ -103,7 +103,7 @@ def test_the_largest_arm_runs_in_one_process_and_only_once(tmp_path: Path) -> No
     run_sweep(runner, ARMS, tmp_path, long_run=LongRun(0.5))
 
     (run,) = read_measurements(tmp_path / "sustained.jsonl")
-    assert len(runner.jobs) == 3 * len(ARMS) + 1
+    assert len(runner.jobs) == 6 * len(ARMS) + 1
     (task,) = runner.jobs[-1].tasks
     assert (len(task.batch), task.directions_per_pass, task.minimum_ns) == (4, 8, 10**9)
     assert len(run.steady_seconds) == task.repetitions

@@ -24,7 +24,7 @@ from tests.device_bench.fake_timing_runner import (
 )
 
 ARMS = arms_of([1, 4], [16, 64], [1, 8], ["central", "forward", "tangent"])
-JOBS = 3 * len(ARMS)
+JOBS = 6 * len(ARMS)
 
 
 def measure(runner: FakeInstalledRunner, folder: Path, **settings: object) -> Sweep:
