@@ -29,13 +29,13 @@ from random_gguf import STORIES_260K, Shape
 from android_harness.building.runner_build import build_runner
 from android_harness.runs.installed_runner import install_runner
 from android_harness.targets.open_target import open_target
-from device_bench.cost_model import fit_cost_model
-from device_bench.memory_model import fit_memory_model
-from device_bench.plan import Arm, arms_of
-from device_bench.samples import SAMPLES_NAME, Measurement, read_measurements
-from device_bench.setting import Setting
-from device_bench.sweep import run_sweep
-from device_bench.work import ModelShape
+from device_bench.costs.cost_model import fit_cost_model
+from device_bench.costs.memory_model import fit_memory_model
+from device_bench.costs.setting import Setting
+from device_bench.costs.work import ModelShape
+from device_bench.plans.plan import Arm, arms_of
+from device_bench.samples.samples import SAMPLES_NAME, Measurement, read_measurements
+from device_bench.sweeps.sweep import run_sweep
 from exporters.executorch.export import export_executorch
 from exporters.executorch.sizes import ProgramRequest
 from exporters.gguf.export import export_gguf

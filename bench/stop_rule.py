@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from device_bench.samples.stop_rule import StopRule
 from device_bench.statistics import median_interval
-from device_bench.stop_rule import StopRule
 
 SEED = 0
 # Assumed: spread of jobs, share of them that something interrupts, by how much these are slower.

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from android_harness.fake_phone import FakePhone
-from device_bench.profile import Profile
+from device_bench.profiles.profile import Profile
 from exporters.adapter_values import adapter_values
 from exporters.gguf.adapter import read_adapter_values
 from exporters.manifest import Bundle

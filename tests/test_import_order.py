@@ -1,4 +1,4 @@
-"""Imports run downwards: between the top folders, and between the subfolders of two of them."""
+"""Imports run downwards: between the top folders, and between the subfolders of three of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ SUBFOLDERS = {
         "host_folders", "host_process", "errors", "transfer_errors", "interruption", "target",
         "job", "records", "examples", "adb", "targets", "facts", "building", "pushing", "state",
         "telemetry", "runs", "fleet", "diagnosis", "fake_phone",
+    ),
+    "device_bench": (
+        "errors", "statistics", "costs", "plans", "conditions", "numerics", "profiles", "samples",
+        "policies", "fitting", "sweeps", "population",
     ),
     "toolkit": (
         "errors", "data", "protocol", "gradient", "sampling", "privacy", "robust", "server_update",

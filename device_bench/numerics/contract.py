@@ -104,6 +104,32 @@ class EstimatorNumerics(Part):
     usable: bool  # for training: signal above noise
 
 
+class SlopeError(Part):
+    """How far a device's slopes are from the exact ones of the PyTorch model; measured.
+
+    `relative_error` is ‖measured − exact‖₂ / ‖exact‖₂ over `directions` directions. It holds the
+    error of quantized weights, which all estimators share, beside the estimator's own: rounding
+    of activations, and for differences the step `epsilon`. Weights in float32 leave rounding
+    alone to tangents, some 1e-6.
+    """
+
+    estimator: Estimator
+    epsilon: PositiveFloat | None  # None: a tangent has no step
+    directions: PositiveInt
+    relative_error: NonNegativeFloat
+
+    @property
+    def slopes_per_exact_one(self) -> float:
+        """How many of these slopes are worth one exact slope: 1 + e².
+
+        A forward gradient is a sum of slopes times directions. Independent errors of variance e²
+        add e² to the square of its length and nothing to its part along the gradient, so N such
+        slopes align with the gradient as N / (1 + e²) exact ones do, as long as N is far below
+        the number of parameters.
+        """
+        return 1 + self.relative_error**2
+
+
 class Numerics(Part):
     """What the numeric gate found of a backend; measured, losses in nats.
 

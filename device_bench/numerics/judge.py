@@ -14,8 +14,8 @@ from device_bench.numerics.contract import (
     NoiseSource,
     NumericEvidence,
     Numerics,
+    SlopeError,
 )
-from device_bench.profile import SlopeError
 
 # Of the loss: room for a backend that computes in half precision, whose numbers are off by
 # 2⁻¹¹ = 0.05 % each, while a wrong kernel moves a loss by tens of percent.

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from android_harness.telemetry.trace import Trace
-from device_bench.policies.conditions import Boundary
-from device_bench.samples import Measurement
+from device_bench.conditions.conditions import Boundary
+from device_bench.samples.samples import Measurement
 
 # A governor takes a part of a second to raise the clock, and readings come 4 times a second.
 _SHORTEST_FOR_FREQUENCIES_NS = 1_000_000_000

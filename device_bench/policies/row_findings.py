@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from device_bench.plan import Arm
+from device_bench.plans.plan import Arm
 from device_bench.policies.battery import BATTERY_LOW, BATTERY_SAVER
 from device_bench.policies.cooldown_patience import COOLDOWN_PATIENCE
 from device_bench.policies.cooling_device import COOLING_DEVICE
@@ -23,7 +23,7 @@ from device_bench.policies.policy import Finding, Policy
 from device_bench.policies.slowing import SLOWING_OVER_THE_SWEEP, SLOWING_WITHIN_JOBS
 from device_bench.policies.thermal_status import THERMAL_STATUS
 from device_bench.policies.unfit import UNFIT
-from device_bench.profile import RowFinding
+from device_bench.profiles.profile import RowFinding
 
 POLICIES: tuple[Policy, ...] = (
     THERMAL_STATUS,

@@ -10,8 +10,8 @@ from android_harness.facts.device_facts import DeviceFacts
 from device_bench.errors import PopulationError
 from device_bench.population.core_designs import Arithmetic
 from device_bench.population.device_speed import DeviceSpeed, device_speed
-from device_bench.profile import BackendProfile, Profile
-from device_bench.samples import CPU_BACKENDS
+from device_bench.profiles.profile import BackendProfile, Profile
+from device_bench.samples.samples import CPU_BACKENDS
 
 
 @dataclass(frozen=True)

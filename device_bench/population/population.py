@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from device_bench.cost_model import TERMS
-from device_bench.models import CostModel
+from device_bench.costs.cost_model import TERMS
+from device_bench.costs.models import CostModel
 from device_bench.population.kinds import Kind, PopulationRule
-from device_bench.profile import (
+from device_bench.profiles.profile import (
     ArmSummary,
     BackendProfile,
     Derivation,

@@ -9,10 +9,10 @@ from android_harness.job import Job
 from android_harness.records import RECORD_ADAPTER
 from android_harness.state.held_settings import HeldSettings
 from android_harness.telemetry.records import TELEMETRY_ADAPTER
-from device_bench.bench_plan import BenchPlan
 from device_bench.numerics.contract import NumericEvidence
-from device_bench.profile import Profile
-from device_bench.provenance import Sweep
+from device_bench.plans.bench_plan import BenchPlan
+from device_bench.profiles.profile import Profile
+from device_bench.samples.provenance import Sweep
 from exporters.manifest import Manifest
 from toolkit.allocation.contract import Allocation
 from toolkit.plan.contract import Plan

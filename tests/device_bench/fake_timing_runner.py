@@ -28,9 +28,9 @@ from android_harness.records import (
     WarmupRecord,
 )
 from android_harness.target import CommandResult
-from device_bench.model_shape import model_shape
-from device_bench.models import CostModel
-from device_bench.setting import Setting
+from device_bench.costs.model_shape import model_shape
+from device_bench.costs.models import CostModel
+from device_bench.costs.setting import Setting
 from exporters.lora.layout import LoraLayout
 from exporters.manifest import Architecture, Parity, SlopeReference, TensorTypes
 from tests.device_bench.fake_numbers import FakeNumbers

@@ -9,10 +9,10 @@ from typing import Any
 
 from android_harness.facts.device_facts import parse_device_facts
 from android_harness.job import NO_WARMUP
-from device_bench.plan import Arm, Slot, sweep_plan
-from device_bench.profile_version_2 import COUNTING
-from device_bench.provenance import Sweep
-from device_bench.samples import Measurement, Sample
+from device_bench.plans.plan import Arm, Slot, sweep_plan
+from device_bench.profiles.version_2 import COUNTING
+from device_bench.samples.provenance import Sweep
+from device_bench.samples.samples import Measurement, Sample
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -69,7 +69,7 @@ def write_samples(
 def measurement(number: int, arm: Arm, block: int, seconds: Sequence[float]) -> Measurement:
     return Measurement(
         slot=Slot(block=block, arm=number),
-        position=0,
+        position=100 * block + number,
         arm=arm,
         backend="ggml-cpu",
         threads=arm.threads,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
-from device_bench.energy_model import fit_energy_model
-from device_bench.memory_model import fit_memory_model
-from device_bench.models import CostModel, MemoryModel
-from device_bench.numerics.contract import EstimatorNumerics, Numerics
-from device_bench.profile import ArmSummary, BackendProfile, Interval, Profile, SlopeError
-from device_bench.profile_version_2 import COUNTING
+from device_bench.costs.memory_model import fit_memory_model
+from device_bench.costs.models import CostModel, MemoryModel
+from device_bench.fitting.energy_model import fit_energy_model
+from device_bench.numerics.contract import EstimatorNumerics, Numerics, SlopeError
+from device_bench.profiles.profile import ArmSummary, BackendProfile, Interval, Profile
+from device_bench.profiles.version_2 import COUNTING
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BUNDLE = "a" * 64

@@ -10,8 +10,8 @@ from datetime import datetime
 import numpy as np
 
 from android_harness.job import Estimator
-from device_bench.profile import Profile
-from device_bench.setting import Layers
+from device_bench.costs.setting import Layers
+from device_bench.profiles.profile import Profile
 from toolkit.allocation.absences import divide_surely, weighted
 from toolkit.allocation.candidate import Candidate, Request, candidate
 from toolkit.allocation.contract import Allocation, DeviceAllocation, LeftOut, Modelled

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from android_harness.job import Estimator
-from device_bench.profile import Profile
-from device_bench.setting import Layers, Setting
+from device_bench.costs.setting import Layers, Setting
+from device_bench.profiles.profile import Profile
 from toolkit.allocation.limits import Batches, Floor, Limits
 from toolkit.allocation.offer import NoOfferError, Offer, memory_limit, offers
 from toolkit.allocation.uncertainty import at_quantile

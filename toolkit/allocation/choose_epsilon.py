@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from device_bench.profile import Profile
+from device_bench.profiles.profile import Profile
 from toolkit.allocation.contract import Allocation
 from toolkit.allocation.working import working_backends
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from android_harness.job import Estimator
-from device_bench.profile import Profile
+from device_bench.profiles.profile import Profile
 from toolkit.allocation.contract import Allocation
 from toolkit.allocation.working import working_backends
 from toolkit.errors import AllocationError

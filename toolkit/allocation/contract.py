@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from android_harness.job import Estimator
-from device_bench.profile import Provenance
-from device_bench.setting import Layers
+from device_bench.costs.setting import Layers
+from device_bench.profiles.profile import Provenance
 from exporters.contract import Contract, Part
 
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from device_bench.models import CostModel
-from device_bench.profile import ArmSummary, BackendProfile, Profile
-from device_bench.setting import Setting
-from device_bench.work import ModelShape
+from device_bench.costs.models import CostModel
+from device_bench.costs.setting import Setting
+from device_bench.costs.work import ModelShape
+from device_bench.profiles.profile import ArmSummary, BackendProfile, Profile
 from toolkit.allocation.contract import Modelled
 from toolkit.allocation.uncertainty import (
     interval_sigma,

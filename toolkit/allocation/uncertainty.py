@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from device_bench.profile import ArmSummary, Interval
+from device_bench.profiles.profile import ArmSummary, Interval
 from toolkit.allocation.options import Seconds
 
 _NORMAL_97_5 = 1.959964  # the 97.5 % point of the standard normal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from device_bench.profile import BackendProfile, Profile
+from device_bench.profiles.profile import BackendProfile, Profile
 from toolkit.allocation.contract import Allocation
 
 

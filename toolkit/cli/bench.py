@@ -10,7 +10,7 @@ import typer
 
 from android_harness.facts.cores_to_use import CoresName
 from android_harness.job import Estimator
-from device_bench.policies.cooldown import COOL_C, PATIENCE_S
+from device_bench.conditions.cooldown import COOL_C, PATIENCE_S
 from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import (
     EachTargetOption,
@@ -26,7 +26,7 @@ from toolkit.cli.options import (
 if TYPE_CHECKING:
     from android_harness.fleet.task_queue import Report
     from android_harness.target import Target
-    from device_bench.bench_plan import BenchPlan
+    from device_bench.plans.bench_plan import BenchPlan
 
 
 def bench(
@@ -186,12 +186,12 @@ def bench(
     fake phones, take turns.
     """
     from android_harness.targets.discover import ALL, expand_targets
-    from device_bench.bench_parts import bench_parts
-    from device_bench.cores import Placements
-    from device_bench.profile_files import read_profiles
-    from device_bench.program_sizes import padded_arms
-    from device_bench.sustained import LongRun
-    from device_bench.sweep import run_sweeps
+    from device_bench.plans.cores import Placements
+    from device_bench.plans.program_sizes import padded_arms
+    from device_bench.profiles.profile_files import read_profiles
+    from device_bench.samples.sustained import LongRun
+    from device_bench.sweeps.bench_parts import bench_parts
+    from device_bench.sweeps.sweep import run_sweeps
     from exporters.errors import FwdllmError
     from toolkit.cli.bench_conditions import bench_conditions
     from toolkit.cli.bench_cooldown import boundaries_on
@@ -290,7 +290,7 @@ def bench(
 
 def _asked(file: Path | None, given: dict[str, Any]) -> BenchPlan:
     """The plan of the file, or the usual one, with what the options say in place of its fields."""
-    from device_bench.bench_plan import BenchPlan
+    from device_bench.plans.bench_plan import BenchPlan
 
     return (BenchPlan() if file is None else BenchPlan.read(file)).changed(given)
 

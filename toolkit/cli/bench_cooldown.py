@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from android_harness.fleet.task_queue import Report
 from android_harness.runs.installed_runner import InstalledRunner
-from device_bench.policies.cooldown import CooldownGate
-from device_bench.policies.job_boundaries import JobBoundaries
+from device_bench.conditions.cooldown import CooldownGate
+from device_bench.conditions.job_boundaries import JobBoundaries
 
 
 def boundaries_on(

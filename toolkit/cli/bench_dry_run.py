@@ -11,13 +11,13 @@ from rich.table import Table
 
 from android_harness.facts.device_facts import read_device_facts
 from android_harness.targets.open_target import open_target
-from device_bench.bench_parts import BenchPart
-from device_bench.bench_plan import BenchPlan
-from device_bench.interleaving import in_turn
-from device_bench.outstanding import due_in
-from device_bench.plan import Arm, Slot, SweepPlan, placement_text
-from device_bench.profile import Profile
-from device_bench.time_left import TimeLeft, all_left, time_left
+from device_bench.plans.bench_plan import BenchPlan
+from device_bench.plans.plan import Arm, Slot, SweepPlan, placement_text
+from device_bench.profiles.profile import Profile
+from device_bench.samples.outstanding import due_in
+from device_bench.samples.time_left import TimeLeft, all_left, time_left
+from device_bench.sweeps.bench_parts import BenchPart
+from device_bench.sweeps.interleaving import in_turn
 from exporters.lora.request import layers_text
 from toolkit.cli.bench_sweeps import estimate_text, measured_in, modelled_seconds, say
 from toolkit.cli.console import out

@@ -10,10 +10,10 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from device_bench.fit_profile import fit_profile
-from device_bench.outstanding import least_left
-from device_bench.provenance import Sweep
-from device_bench.samples import SAMPLES_NAME, SWEEP_NAME, jobs_measured, read_measurements
+from device_bench.fitting.fit_profile import fit_profile
+from device_bench.samples.outstanding import least_left
+from device_bench.samples.provenance import Sweep
+from device_bench.samples.samples import SAMPLES_NAME, SWEEP_NAME, jobs_measured, read_measurements
 from exporters.errors import FwdllmError
 from toolkit.cli.console import out
 from toolkit.cli.fleet import Outcome

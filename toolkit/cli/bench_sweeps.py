@@ -8,14 +8,14 @@ from pathlib import Path
 
 from android_harness.fleet.task_queue import Report
 from android_harness.target import Target
-from device_bench.bench_parts import BenchPart
-from device_bench.bench_plan import BenchPlan
-from device_bench.bundle_sweep import BundleSweep
-from device_bench.plan import Arm, SweepPlan
-from device_bench.policies.job_boundaries import JobBoundaries
-from device_bench.profile import Profile
-from device_bench.samples import SAMPLES_NAME, Measurement, read_measurements
-from device_bench.time_left import TimeLeft, all_left, job_seconds, least_seconds, time_left
+from device_bench.conditions.job_boundaries import JobBoundaries
+from device_bench.plans.bench_plan import BenchPlan
+from device_bench.plans.plan import Arm, SweepPlan
+from device_bench.profiles.profile import Profile
+from device_bench.samples.samples import SAMPLES_NAME, Measurement, read_measurements
+from device_bench.samples.time_left import TimeLeft, all_left, job_seconds, least_seconds, time_left
+from device_bench.sweeps.bench_parts import BenchPart
+from device_bench.sweeps.bundle_sweep import BundleSweep
 from toolkit.cli.bench_cooldown import warmth
 from toolkit.cli.clock_times import clock_text, span_text
 from toolkit.cli.console import err

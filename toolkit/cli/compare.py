@@ -13,7 +13,7 @@ from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from device_bench.comparison import SamplesComparison, Side
+    from device_bench.samples.comparison import SamplesComparison, Side
 
 SLOWER, NOT_JUDGED = 3, 4  # exit codes with --fail-if-slower
 
@@ -32,7 +32,7 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Compare two folders of samples: ratios, their intervals, and what they show."""
-    from device_bench.comparison import MINIMUM_JOBS, compare_samples
+    from device_bench.samples.comparison import MINIMUM_JOBS, compare_samples
 
     compared = compare_samples(a, b)
     if json:

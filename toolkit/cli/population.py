@@ -14,7 +14,7 @@ from device_bench.population.core_designs import Arithmetic
 from device_bench.population.kinds import Kind, PopulationRule, kinds_of, phone_kinds
 from device_bench.population.phone_classes import phone_classes
 from device_bench.population.population import population
-from device_bench.profile_files import write_profiles
+from device_bench.profiles.profile_files import write_profiles
 from toolkit.cli.console import err, out, print_json
 from toolkit.cli.options import JsonOption
 from toolkit.cli.profiles import PROFILES_HELP, read_profiles

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from device_bench.estimators import estimator_prices
-from device_bench.numerics.contract import EstimatorNumerics, Numerics
-from device_bench.profile import Profile, SlopeError
+from device_bench.numerics.contract import EstimatorNumerics, Numerics, SlopeError
+from device_bench.profiles.estimators import estimator_prices
+from device_bench.profiles.profile import Profile
 from exporters.lora.request import layers_text
 from toolkit.cli.console import out as console
 from toolkit.cli.console import print_json
@@ -33,8 +33,8 @@ def profile(
     json: JsonOption = False,
 ) -> None:
     """Fit the device's capability profile."""
-    from device_bench.fit_profile import fit_profile
-    from device_bench.join_profiles import join_profiles
+    from device_bench.fitting.fit_profile import fit_profile
+    from device_bench.profiles.join_profiles import join_profiles
 
     now = datetime.now(UTC)
     first, *others = samples

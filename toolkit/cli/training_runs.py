@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from android_harness.job import Estimator
-from device_bench.profile import Profile
+from device_bench.profiles.profile import Profile
 from exporters.lora.request import layer_range
 from exporters.manifest import Bundle
 from exporters.tokenizer import load_tokenizer

@@ -14,9 +14,9 @@ from android_harness.fake_phone import FakePhone
 from android_harness.job import Warmup
 from android_harness.runs.installed_runner import InstalledRunner, install_runner
 from android_harness.targets.open_target import open_target
-from device_bench.fit_profile import fit_profile
-from device_bench.profile import Profile
-from device_bench.sweep import arms_of, run_sweep
+from device_bench.fitting.fit_profile import fit_profile
+from device_bench.profiles.profile import Profile
+from device_bench.sweeps.sweep import arms_of, run_sweep
 from exporters.errors import FwdllmError
 from exporters.gguf.export import LoraRequest, export_gguf
 from exporters.manifest import Bundle

@@ -14,7 +14,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from device_bench.profile import BackendProfile, Profile
+from device_bench.profiles.profile import BackendProfile, Profile
 from exporters.contract import Part
 from exporters.durable_files import write_atomically
 from toolkit.exchange.errors import ExchangeError

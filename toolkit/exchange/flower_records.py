@@ -9,9 +9,9 @@ from pathlib import Path
 from flwr.app import ConfigRecord
 
 from android_harness.job import Estimator
-from device_bench.models import CostModel
-from device_bench.profile import Profile
-from device_bench.work import ModelShape
+from device_bench.costs.models import CostModel
+from device_bench.costs.work import ModelShape
+from device_bench.profiles.profile import Profile
 from exporters.durable_files import write_atomically
 from toolkit.exchange.errors import ExchangeError
 

@@ -18,9 +18,11 @@ import numpy as np
 from pydantic import AwareDatetime, BaseModel, NonNegativeInt, PositiveInt, ValidationError
 
 from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
-from device_bench.cost_model import fit_cost_model
-from device_bench.models import CostModel, MemoryModel
-from device_bench.profile import (
+from device_bench.costs.cost_model import fit_cost_model
+from device_bench.costs.models import CostModel, MemoryModel
+from device_bench.costs.setting import Setting
+from device_bench.costs.work import ModelShape
+from device_bench.profiles.profile import (
     ArmSummary,
     BackendProfile,
     Derivation,
@@ -28,9 +30,7 @@ from device_bench.profile import (
     Parameter,
     Profile,
 )
-from device_bench.setting import Setting
 from device_bench.statistics import summarise
-from device_bench.work import ModelShape
 from toolkit.exchange.errors import ExchangeError
 
 REASON = "imported"

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from device_bench.profile import Provenance
+from device_bench.profiles.profile import Provenance
 from exporters.contract import Contract, Part
 from toolkit.allocation.contract import LeftOut
 

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from android_harness.job import Estimator
-from device_bench.profile import Provenance
+from device_bench.profiles.profile import Provenance
 from exporters.contract import Contract, Part
 from exporters.errors import ContractError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from device_bench.profile import BackendProfile, Profile
-from device_bench.setting import Setting
+from device_bench.costs.setting import Setting
+from device_bench.profiles.profile import BackendProfile, Profile
 from exporters.manifest import Manifest
 from toolkit.allocation.contract import LeftOut, Modelled
 from toolkit.allocation.offer import memory_limit, peak_memory, probe_seconds

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from statistics import median
 
-from device_bench.profile import Profile, Provenance
+from device_bench.profiles.profile import Profile, Provenance
 from exporters.manifest import Manifest
 from toolkit.allocation.contract import LeftOut
 from toolkit.plan.backprop import BackpropRule

@@ -20,7 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from device_bench.profile import Interval
+from device_bench.profiles.profile import Interval
 from toolkit.report.content import Plot, printable
 
 INK, SOFT, LINE = "#0a0a01", "#0a0a02", "#0a0a03"

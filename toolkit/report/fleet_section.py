@@ -8,7 +8,7 @@ from datetime import datetime
 
 from matplotlib.figure import Figure
 
-from device_bench.profile import BackendProfile, Interval, Profile
+from device_bench.profiles.profile import BackendProfile, Interval, Profile
 from toolkit.report.content import Cell, Plot, Section, Table, columns
 from toolkit.report.device.arms import best_price
 from toolkit.report.device.numerics import usable_text

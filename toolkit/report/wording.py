@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from device_bench.plan import Arm
-from device_bench.profile import ArmSummary, Interval
+from device_bench.plans.plan import Arm
+from device_bench.profiles.profile import ArmSummary, Interval
 from exporters.lora.request import layers_text
 
 UNKNOWN = "unknown"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from device_bench.profile import Profile
-from device_bench.setting import Setting
+from device_bench.costs.setting import Setting
+from device_bench.profiles.profile import Profile
 from toolkit.allocation.offer import NoOfferError, offers
 from toolkit.protocol.order import Order
 from toolkit.simulation.client import SecondsModel

@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from android_harness.job import Loss
-from device_bench.profile_files import read_profiles
+from device_bench.profiles.profile_files import read_profiles
 from exporters.durable_files import sha256_of
 from exporters.manifest import Bundle
 from exporters.tokenizer import load_tokenizer

@@ -11,13 +11,13 @@ import pytest
 
 from android_harness.errors import IncompleteRunError, RunnerFailedError
 from device_bench.errors import NumericGateError
-from device_bench.fit_profile import fit_profile
+from device_bench.fitting.fit_profile import fit_profile
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.measure import most_passes
-from device_bench.profile import BackendProfile
-from device_bench.provenance import Sweep
-from device_bench.samples import read_measurements
-from device_bench.sweep import arms_of, run_sweep
+from device_bench.profiles.profile import BackendProfile
+from device_bench.samples.provenance import Sweep
+from device_bench.samples.samples import read_measurements
+from device_bench.sweeps.sweep import arms_of, run_sweep
 from exporters.errors import ContractError
 from tests.device_bench.fake_numbers import FakeNumbers
 from tests.device_bench.fake_timing_runner import EXACT, PARITY, REFERENCE, FakeInstalledRunner

@@ -15,8 +15,8 @@ from device_bench.errors import PopulationError
 from device_bench.population.kinds import PopulationRule, kinds_of, phone_kinds
 from device_bench.population.phone_classes import phone_classes
 from device_bench.population.population import REASON, population
-from device_bench.profile import BackendProfile, Profile
-from device_bench.profile_files import read_profiles, write_profiles
+from device_bench.profiles.profile import BackendProfile, Profile
+from device_bench.profiles.profile_files import read_profiles, write_profiles
 from exporters.errors import ContractError
 from tests.toolkit.made_profiles import arm, cost, interval, profile
 

@@ -10,7 +10,7 @@ import pytest
 from made_profiles import arm, profile, slope_errors
 from typer.testing import CliRunner
 
-from device_bench.profile_files import write_profiles
+from device_bench.profiles.profile_files import write_profiles
 from exporters.errors import FwdllmError
 from toolkit.allocation.contract import Allocation
 from toolkit.cli.app import app

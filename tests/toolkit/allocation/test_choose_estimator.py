@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_profiles import NOW, arm, cost, profile, slope_errors
 
 from android_harness.job import Estimator
-from device_bench.profile import Profile
+from device_bench.profiles.profile import Profile
 from toolkit.allocation.allocate import allocate
 from toolkit.allocation.choose_estimator import DIFFERENCE_MARGIN, choose_estimator
 from toolkit.allocation.contract import Allocation

@@ -8,7 +8,7 @@ import pytest
 from made_profiles import NOW, arm, cost, numerics, profile, slope_errors
 
 from android_harness.job import Estimator
-from device_bench.profile import Profile
+from device_bench.profiles.profile import Profile
 from toolkit.allocation.allocate import allocate
 from toolkit.allocation.choose_epsilon import calibrated_epsilon
 from toolkit.allocation.choose_estimator import choose_estimator

@@ -17,10 +17,10 @@ from android_harness.state.held_settings import SETTINGS_NAME, HeldSettings
 from android_harness.targets.open_target import open_target
 from android_harness.telemetry.records import TELEMETRY_NAME, TelemetryBegin
 from android_harness.telemetry.trace import read_records
-from device_bench.fit_profile import fit_profile
-from device_bench.profile import Profile
-from device_bench.provenance import Sweep
-from device_bench.samples import read_measurements
+from device_bench.fitting.fit_profile import fit_profile
+from device_bench.profiles.profile import Profile
+from device_bench.samples.provenance import Sweep
+from device_bench.samples.samples import read_measurements
 from exporters.errors import FwdllmError
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest

@@ -14,8 +14,8 @@ from android_harness.fake_phone import FakePhone
 from android_harness.fake_phone.android_programs import android_programs
 from android_harness.state.held_settings import SETTINGS_NAME
 from android_harness.telemetry.records import TELEMETRY_NAME
-from device_bench.provenance import Sweep
-from device_bench.samples import read_measurements
+from device_bench.samples.provenance import Sweep
+from device_bench.samples.samples import read_measurements
 from exporters.errors import ContractError, FwdllmError
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest

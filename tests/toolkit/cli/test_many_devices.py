@@ -29,8 +29,8 @@ from android_harness.fleet.events import (
     TaskStarted,
     TaskUndone,
 )
-from device_bench.provenance import Sweep
-from device_bench.samples import read_measurements
+from device_bench.samples.provenance import Sweep
+from device_bench.samples.samples import read_measurements
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle

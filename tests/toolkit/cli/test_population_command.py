@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from device_bench.population.phone_classes import phone_classes
-from device_bench.profile_files import read_profiles
+from device_bench.profiles.profile_files import read_profiles
 from exporters.errors import ContractError, FwdllmError
 from tests.toolkit.made_profiles import profile
 from toolkit.allocation.contract import Allocation

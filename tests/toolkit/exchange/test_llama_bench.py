@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_bench.profile import Profile
-from device_bench.setting import Setting
+from device_bench.costs.setting import Setting
+from device_bench.profiles.profile import Profile
 from toolkit.exchange.errors import ExchangeError
 from toolkit.exchange.llama_bench import profile_of_results, read_results
 

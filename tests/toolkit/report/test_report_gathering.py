@@ -10,8 +10,8 @@ from made_reports import make_allocation, make_profile, make_run, make_samples, 
 
 from android_harness.errors import IncompleteRunError
 from device_bench.errors import SamplesError
-from device_bench.fit_profile import fit_profile
-from device_bench.profile_files import write_profiles
+from device_bench.fitting.fit_profile import fit_profile
+from device_bench.profiles.profile_files import write_profiles
 from toolkit.report.gather import ReportError, gather
 
 NOW = datetime.now(UTC)

@@ -11,7 +11,7 @@ from made_profiles import arm
 from made_reports import make_allocation, make_profile, make_run, make_samples
 
 from android_harness.state.held_settings import SETTINGS_NAME, HeldSetting, HeldSettings
-from device_bench.verdict import RULES
+from device_bench.fitting.verdict import RULES
 from toolkit.report.allocation_section import allocation_section
 from toolkit.report.build import MOST_DETAILED_DEVICES, MOST_DEVICES_WITH_SECTIONS, build_report
 from toolkit.report.content import Section, Table, text_of

@@ -9,7 +9,7 @@ import pytest
 from device_bench.population.kinds import PopulationRule, phone_kinds
 from device_bench.population.phone_classes import phone_classes
 from device_bench.population.population import population
-from device_bench.profile_files import write_profiles
+from device_bench.profiles.profile_files import write_profiles
 from exporters.lora.support import Support
 from tests.toolkit.made_profiles import profile
 from toolkit.data.partition_even import IidPartition

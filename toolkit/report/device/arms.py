@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from device_bench.estimators import EstimatorPrice, estimator_prices
-from device_bench.profile import ArmSummary, BackendProfile
+from device_bench.profiles.estimators import EstimatorPrice, estimator_prices
+from device_bench.profiles.profile import ArmSummary, BackendProfile
 from exporters.lora.request import layers_text
 from toolkit.report.content import Section, Table, columns
 from toolkit.report.wording import interval_text, joules_text, megabytes, seconds_text

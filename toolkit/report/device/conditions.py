@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from device_bench.samples import Measurement
+from device_bench.samples.samples import Measurement
 from toolkit.report.content import Cell, Section
 from toolkit.report.device.flags import flagged_jobs
 from toolkit.report.device.telemetry import telemetry_facts, telemetry_plot, telemetry_table

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from device_bench.models import CostModel
-from device_bench.profile import BackendProfile
+from device_bench.costs.models import CostModel
+from device_bench.profiles.profile import BackendProfile
 from toolkit.report.content import Cell, Plot, Section, Table, columns
 from toolkit.report.device.cost_terms import FORMULA, terms_table
 from toolkit.report.device.fitted import MARKERS, Fitted, by_kind, fitted_arms

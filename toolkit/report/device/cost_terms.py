@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from device_bench.models import CostModel
-from device_bench.work import Work
+from device_bench.costs.models import CostModel
+from device_bench.costs.work import Work
 from toolkit.report.content import Cell, Table, columns
 from toolkit.report.device.fitted import Fitted
 from toolkit.report.wording import arm_name

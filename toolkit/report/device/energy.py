@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from device_bench.energy import ArmEnergy
-from device_bench.plan import Arm
-from device_bench.profile import BackendProfile, Interval
+from device_bench.fitting.energy import ArmEnergy
+from device_bench.plans.plan import Arm
+from device_bench.profiles.profile import BackendProfile, Interval
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import INK, THIRD, figure, name_rows
 from toolkit.report.wording import arm_name, interval_text

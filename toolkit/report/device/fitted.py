@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from device_bench.profile import ArmSummary, BackendProfile
-from device_bench.work import Work
+from device_bench.costs.work import Work
+from device_bench.profiles.profile import ArmSummary, BackendProfile
 
 # As many as colours, so that no pair of both comes twice in 16 kinds.
 MARKERS = "osDv"

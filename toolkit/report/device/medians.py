@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from device_bench.profile import BackendProfile
+from device_bench.profiles.profile import BackendProfile
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import draw_intervals, figure, logarithmic, name_rows
 from toolkit.report.wording import arm_name, interval_text, seconds_text

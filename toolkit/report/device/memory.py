@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from device_bench.profile import BackendProfile
+from device_bench.profiles.profile import BackendProfile
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import FIRST, SECOND, figure, name_rows, note_row
 from toolkit.report.wording import UNKNOWN, arm_name, megabytes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from device_bench.numerics.contract import EstimatorNumerics, NumericEvidence, Numerics
-from device_bench.profile import BackendProfile, SlopeError
+from device_bench.numerics.contract import EstimatorNumerics, NumericEvidence, Numerics, SlopeError
+from device_bench.profiles.profile import BackendProfile
 from toolkit.report.content import Cell, Section, Table, columns
 from toolkit.report.device.calibration import calibration_plots
 from toolkit.report.wording import UNKNOWN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from device_bench.profile import BackendProfile, Placement
+from device_bench.profiles.profile import BackendProfile, Placement
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import FIRST, THIRD, figure, name_rows, note_row
 from toolkit.report.wording import UNKNOWN, placement_name

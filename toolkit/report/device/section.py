@@ -8,8 +8,8 @@ from datetime import datetime
 
 from android_harness.facts.cpu import CpuCluster
 from device_bench.numerics.contract import NumericEvidence
-from device_bench.outstanding import least_left
-from device_bench.profile import BackendProfile, Profile
+from device_bench.profiles.profile import BackendProfile, Profile
+from device_bench.samples.outstanding import least_left
 from toolkit.report.content import Cell, Section
 from toolkit.report.device.arms import arms_part, estimators_part
 from toolkit.report.device.conditions import conditions_part

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from device_bench.profile import ArmSummary, BackendProfile, Interval
+from device_bench.profiles.profile import ArmSummary, BackendProfile, Interval
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import (
     FIRST,

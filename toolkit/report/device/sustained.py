@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from android_harness.telemetry.trace import Series, Trace
-from device_bench.profile import BackendProfile, Sustained
-from device_bench.samples import Measurement
+from device_bench.profiles.profile import BackendProfile, Sustained
+from device_bench.samples.samples import Measurement
 from toolkit.report.content import Cell, Plot, Section, Table, columns
 from toolkit.report.device.validity import finding_of
 from toolkit.report.drawing import FIRST, INK, LINE, SECOND, SERIES, SOFT, figure, label

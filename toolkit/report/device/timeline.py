@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from device_bench.plan import Arm
-from device_bench.samples import Measurement
+from device_bench.plans.plan import Arm
+from device_bench.samples.samples import Measurement
 from toolkit.report.content import Cell, Plot, Table, columns
 from toolkit.report.drawing import FIRST, INK, LINE, SECOND, SOFT, figure, logarithmic
 from toolkit.report.wording import arm_namer, seconds_text

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from device_bench.profile import ArmSummary, BackendProfile, Profile, RowFinding
-from device_bench.verdict import rule_of
+from device_bench.fitting.verdict import rule_of
+from device_bench.profiles.profile import ArmSummary, BackendProfile, Profile, RowFinding
 from toolkit.report.content import Cell, Finding, Section, Standing, Table, columns
 from toolkit.report.wording import arm_name, moment
 

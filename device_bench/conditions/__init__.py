@@ -1,0 +1,1 @@
+"""What holds on a device around a job, and what is waited for before one."""

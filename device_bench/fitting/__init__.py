@@ -1,0 +1,1 @@
+"""From samples to a profile: summaries, models and the verdict on them."""

@@ -1,0 +1,1 @@
+"""What to measure: arms, plans and the cores and tokens they name."""

@@ -1,0 +1,1 @@
+"""Measuring: jobs of sweeps in turn, into SAMPLES folders."""
