@@ -12,6 +12,7 @@ from playwright.sync_api import sync_playwright
 PICTURES = {
     "report-overview": ("light", 1400, 780, ""),
     "report-device": ("dark", 1100, 1560, "#device-local"),
+    "report-conditions": ("light", 1000, 1300, "#device-local_conditions"),
     "demo-report": ("light", 1000, 1590, "#allocations"),
 }
 

@@ -115,5 +115,5 @@ def _draw(arms: Sequence[Fitted], model: CostModel) -> Figure:
     residuals.set_xlabel("GFLOP per probe")
     for axes in (seconds, residuals):
         axes.grid()
-    seconds.legend(ncols=2, loc="upper left")
+    drawn.legend(loc="outside upper right", ncols=4)
     return drawn
