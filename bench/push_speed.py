@@ -1,10 +1,11 @@
 """How fast files get onto a device, beside `adb push` over the same link.
 
-Arms take turns in random order: `verified` (`ContentStore.place`: hash here, room, content, size
-and hash on the device), `content` (`Target.append`: the content alone) and `adb` (`adb push`,
-which verifies nothing). Content is random and new in each round, so nothing is there already and
-nothing is compressed. `ratio` is adb's time over ours in the same round: 1.2 is 1.2 times as fast.
-For adb-tcp targets adb gets a server of its own; for adb:SERIAL it uses the one that runs.
+Arms take turns in random order: `verified` (`ContentStore.place` of a file whose hash is known, as
+a bundle's are: room, content, size and hash on the device), `content` (`Target.append`: the content
+alone) and `adb` (`adb push`, which verifies nothing). Content is random and new in each round, so
+nothing is there already and nothing is compressed. `ratio` is adb's time over ours in the same
+round: 1.2 is 1.2 times as fast. For adb-tcp targets adb gets a server of its own; for adb:SERIAL it
+uses the one that runs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from android_harness.pushing.content_store import ContentStore
 from android_harness.target import Target
 from android_harness.targets.open_target import open_target
+from exporters.durable_files import sha256_of
 from exporters.errors import FwdllmError
 
 
@@ -51,8 +53,9 @@ def adb_for(spec: str, adb: str) -> Iterator[list[str]]:
 def one_round(target: Target, adb: list[str], file: Path) -> dict[str, float]:
     """Seconds of each arm, in random order; what was pushed is removed again."""
     folder = target.workspace / "push-speed"
+    digest = sha256_of(file)
     arms = {
-        "verified": lambda: ContentStore(target).place(file),
+        "verified": lambda: ContentStore(target).place(file, sha256=digest),
         "content": lambda: target.append(file, folder / "content"),
         "adb": lambda: subprocess.run(
             [*adb, "push", file, str(folder / "adb")], check=True, capture_output=True

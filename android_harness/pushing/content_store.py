@@ -42,6 +42,7 @@ class ContentStore:
         self,
         local: Path,
         *,
+        sha256: str | None = None,
         executable: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> PurePosixPath:
@@ -51,6 +52,7 @@ class ContentStore:
         the rest follows, as long as each attempt brings some of it.
 
         Args:
+            sha256: of `local`, where that is known; saves reading all of it before it is sent.
             progress: called with the bytes that are there: first with what was there before.
 
         Raises:
@@ -58,11 +60,11 @@ class ContentStore:
             DeviceGoneError, DeviceOfflineError, DeviceTimeoutError: the link does not hold; what
                 has arrived stays, and calling this again, also from another process, sends the
                 rest.
-            PushVerificationError: what arrived is not what was sent.
+            PushVerificationError: what arrived is not what was sent, or the file is not `sha256`.
             TransferError, DeviceError: it could not be sent.
         """
         try:
-            digest, size = sha256_of(local), local.stat().st_size
+            digest, size = sha256 or sha256_of(local), local.stat().st_size
         except OSError as error:
             raise transfer_error(str(error), device=self._target.name, file=local) from error
         path = self._folder / digest / local.name

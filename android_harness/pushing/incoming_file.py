@@ -128,12 +128,19 @@ class IncomingFile:
             else:
                 self._remove()
         if said not in ("", self.digest):
-            raise PushVerificationError(
-                f"the content has SHA-256 {said} on the device and {self.digest} here",
-                device=self._target.name,
-                file=self._local,
-            )
+            raise self._other_content(said)
         return said == self.digest
+
+    def _other_content(self, found: str) -> PushVerificationError:
+        """Why the device has something else: the link damaged it, or it is not what was named."""
+        error = PushVerificationError(
+            f"the content has SHA-256 {found} on the device, {self.digest} was expected",
+            device=self._target.name,
+            file=self._local,
+        )
+        if sha256_of(self._local) != self.digest:
+            error.remedy = "the file here has changed since its hash was taken: make it anew"
+        return error
 
     def _remove(self) -> None:
         self._target.check(["rm", "-f", str(self.path)], timeout_s=self._hashing_s)

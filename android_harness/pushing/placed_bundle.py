@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from android_harness.building.engines import engine_of
 from exporters.manifest import MANIFEST_NAME, Bundle
@@ -19,17 +20,30 @@ class PlacedBundle:
     files: Mapping[str, PurePosixPath]  # by their names in the manifest
 
 
-def place_bundle(bundle: Bundle, place: Callable[[Path], PurePosixPath]) -> PlacedBundle:
+class Place(Protocol):
+    """Puts a file of this machine on the device and returns its path there."""
+
+    def __call__(self, local: Path, *, sha256: str | None = None) -> PurePosixPath: ...
+
+
+def place_bundle(bundle: Bundle, place: Place) -> PlacedBundle:
     """Places what the bundle's engine reads: the GGUF files, or the manifest and what it names.
 
-    Args:
-        place: puts a file of this machine on the device and returns its path there.
+    Their hashes are the manifest's, so that what is there already is not read here.
     """
+    files = {
+        file.name: (file.role, file.sha256)
+        for file in bundle.manifest.files
+        if file.role in ("program", "base", "adapter")
+    }
+    placed = {
+        name: place(bundle.folder / name, sha256=sha256) for name, (_, sha256) in files.items()
+    }
+    adapter = placed[bundle.adapter.name]
     if engine_of(bundle.manifest.format) == "ggml":
-        return PlacedBundle(model=place(bundle.base), adapter=place(bundle.adapter), files={})
-    needed = [file.name for file in bundle.manifest.files if file.role in ("program", "base")]
+        return PlacedBundle(model=placed[bundle.base.name], adapter=adapter, files={})
     return PlacedBundle(
         model=place(bundle.folder / MANIFEST_NAME),
-        adapter=place(bundle.adapter),
-        files={name: place(bundle.folder / name) for name in needed},
+        adapter=adapter,
+        files={name: placed[name] for name, (role, _) in files.items() if role != "adapter"},
     )

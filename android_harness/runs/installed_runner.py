@@ -267,14 +267,14 @@ def install_runner(
 
     store = ContentStore(target)
 
-    def place(local: Path, *, executable: bool = False) -> PurePosixPath:
+    def place(local: Path, *, sha256: str | None = None, executable: bool = False) -> PurePosixPath:
         total = local.stat().st_size
 
         def report(sent: int) -> None:
             if progress is not None:
                 progress(local.name, sent, total)
 
-        return store.place(local, executable=executable, progress=report)
+        return store.place(local, sha256=sha256, executable=executable, progress=report)
 
     installed = InstalledRunner(
         target,

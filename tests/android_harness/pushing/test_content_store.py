@@ -136,3 +136,26 @@ def test_a_program_that_gives_wrong_hashes_is_not_asked(file: Path) -> None:
 def test_a_file_that_is_not_here_is_told(target: Target, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError):
         ContentStore(target).place(tmp_path / "absent")
+
+
+def test_content_that_is_there_is_not_read_here_when_its_hash_is_known(
+    target: Target, file: Path
+) -> None:
+    known = sha256_of(file)
+    first = ContentStore(target).place(file, sha256=known)
+    file.write_bytes(b"\x00" * SIZE)
+
+    assert ContentStore(target).place(file, sha256=known) == first
+    assert target.check(["sha256sum", str(first)]).stdout.split()[0].decode() == known
+
+
+def test_a_file_that_is_not_what_its_hash_says_never_gets_a_name(
+    target: Target, file: Path
+) -> None:
+    stale = "0" * 64
+
+    with pytest.raises(PushVerificationError, match=stale) as failure:
+        ContentStore(target).place(file, sha256=stale)
+
+    assert "has changed" in str(failure.value.remedy)
+    assert target.stat(target.workspace / "store" / stale / file.name) is None
