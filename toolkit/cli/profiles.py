@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from device_bench import profile_files
+from device_bench.profiles import profile_files
 from device_bench.profiles.profile import Profile
 from toolkit.cli.options import named_path
 
