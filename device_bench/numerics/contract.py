@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     FiniteFloat,
     NonNegativeFloat,
@@ -30,6 +32,19 @@ class StepLosses(Part):
     epsilon: PositiveFloat
     plus: tuple[FiniteFloat, ...]
     minus: tuple[FiniteFloat, ...]
+
+    @property
+    def central_slopes(self) -> NDArray[np.float64]:
+        """(L₊ − L₋) / 2ε of each direction [n], in nats per unit of it."""
+        return (np.array(self.plus) - np.array(self.minus)) / (2 * self.epsilon)
+
+    def forward_less_central(self, base: float) -> NDArray[np.float64]:
+        """How far forward slopes at ε are above central ones [n]: (L₊ + L₋ − 2L) / 2ε.
+
+        Args:
+            base: the loss L at θ, in nats.
+        """
+        return (np.array(self.plus) + np.array(self.minus) - 2 * base) / (2 * self.epsilon)
 
 
 class EstimatorSlopes(Part):

@@ -25,14 +25,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from android_harness.job import Estimator
 from device_bench.numerics.contract import StepLosses
+from device_bench.statistics import root_mean_square
 
 FINEST = 1e-5
 STEPS = 14  # each twice the one before; the coarsest is 0.08
@@ -119,7 +118,7 @@ class StepSearch:
             return
         seen = [self._seen(losses, step, base) * epsilon_at(step) for step in asked]
         if self._rounding is None:
-            self._rounding = _rms(np.array(seen))
+            self._rounding = root_mean_square(np.array(seen))
         elif seen[0] > _VISIBLE * self._rounding:
             self._visible = asked[0]
         else:
@@ -127,10 +126,10 @@ class StepSearch:
 
     def _seen(self, losses: Mapping[int, StepLosses], step: int, base: float) -> float:
         """The root mean square discrepancy over the directions."""
-        here = _Losses(losses[step])
+        here = losses[step]
         if self.estimator == "forward":
-            return _rms((here.plus + here.minus - 2 * base) / (2 * here.epsilon))
-        return _rms(here.slopes - _Losses(losses[step - 1]).slopes)
+            return root_mean_square(here.forward_less_central(base))
+        return root_mean_square(here.central_slopes - losses[step - 1].central_slopes)
 
     def best(self) -> BestStep:
         """The step of the least error, once nothing more is wanted."""
@@ -139,20 +138,3 @@ class StepSearch:
         # There the square of the curvature is 1/p of that of the rounding.
         error = rounding * (1 + 1 / self._discrepancy.order) ** 0.5
         return BestStep(epsilon=epsilon, error=error)
-
-
-class _Losses:
-    """`StepLosses` as arrays."""
-
-    def __init__(self, losses: StepLosses) -> None:
-        self.epsilon = losses.epsilon
-        self.plus: NDArray[np.float64] = np.array(losses.plus)
-        self.minus: NDArray[np.float64] = np.array(losses.minus)
-
-    @cached_property
-    def slopes(self) -> NDArray[np.float64]:
-        return (self.plus - self.minus) / (2 * self.epsilon)
-
-
-def _rms(values: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))

@@ -38,7 +38,6 @@ INTERFERENCE = Policy(
     "cores-were-shared",
     f"jobs got less CPU time than the arm's best job, by more than {_MOST_LOST_CORES:g} cores: "
     "other programs ran, or the threads waited for memory",
-    "close other programs, use fewer --threads than there are cores, or pin the job with "
-    "--cpu-mask",
+    "close other programs, use fewer --threads than there are cores, or pin the job with --cores",
     _look,
 )

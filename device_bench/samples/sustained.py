@@ -16,8 +16,9 @@ import numpy as np
 
 from device_bench.errors import SweepSettingsError
 from device_bench.plans.plan import Arm
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.placement import compare_placements, on_placement
-from device_bench.samples.samples import SUSTAINED_NAME, Measurement, read_measurements
+from device_bench.samples.samples_folder import SUSTAINED_NAME, read_measurements
 
 # A repetition of so long is a point of the curve.
 POINT_MS = 1000
@@ -91,8 +92,8 @@ def repetitions_for(minutes: float, burst: Sequence[Measurement]) -> int:
 
 def sustained_seconds(measurement: Measurement) -> float:
     """From the begin of the first repetition to the end of the last."""
-    first, last = measurement.samples[0], measurement.samples[-1]
-    return (last.start_ns + last.wall_ns - first.start_ns) / 1e9
+    start_ns, end_ns = measurement.span_ns
+    return (end_ns - start_ns) / 1e9
 
 
 def longest_run(

@@ -1,35 +1,97 @@
-"""Stopping a sweep before it times a backend whose numbers are wrong."""
+"""The numeric gate of a sweep: what a backend computes, before it is timed; or that it is not."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from android_harness.records import Record
+from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.errors import NumericGateError
 from device_bench.fitting.verdict import LOSS_NOT_AS_EXPORTED, SLOPES_ARE_NOISE
-from device_bench.numerics.contract import EstimatorNumerics, Numerics
+from device_bench.numerics.contract import EstimatorNumerics, NumericEvidence, Numerics
+from device_bench.numerics.judge import judge_numerics
+from device_bench.numerics.measure import NUMERICS_NAME, measure_numerics
+from device_bench.numerics.questions import exported_questions, random_questions
+from device_bench.plans.examples import RandomExamples
+from device_bench.plans.plan import SweepPlan
+from device_bench.samples.samples_folder import EXAMPLES_NAME
 
 
-def refuse_wrong_numbers(numerics: Numerics, device: str, evidence: Path) -> None:
+def numeric_evidence(
+    installed: InstalledRunner,
+    plan: SweepPlan,
+    examples: RandomExamples,
+    folder: Path,
+    *,
+    timeout_s: float | None,
+    run_name: str,
+    report: Callable[[str], None],
+) -> tuple[NumericEvidence, list[Record]]:
+    """What numerics.json of a SAMPLES folder says, or what is measured and written there.
+
+    Without answers in the bundle, the questions are the plan's smallest arm. All jobs are on the
+    threads and cores of its first.
+
+    Args:
+        examples: those of the sweep, in the folder.
+        timeout_s: limit for each job.
+        run_name: how the names of the jobs on the device begin.
+        report: called before each job with what it is for.
+
+    Returns:
+        The evidence, and the records of the first job; none where the file was there.
+
+    Raises:
+        ContractError: the file is malformed.
+        DeviceError: a job failed.
+    """
+    path = folder / NUMERICS_NAME
+    if path.exists():
+        return NumericEvidence.read(path), []
+    smallest = min(plan.arms, key=lambda arm: arm.batch * arm.tokens)
+    questions = exported_questions(installed.bundle.manifest, folder) or random_questions(
+        folder / EXAMPLES_NAME,
+        examples.lines_of(smallest),
+        smallest.batch * smallest.tokens,
+        plan.seed,
+    )
+    evidence, records = measure_numerics(
+        installed,
+        questions,
+        list(dict.fromkeys(arm.estimator for arm in plan.arms)),
+        threads=plan.arms[0].threads,
+        cpu_mask=plan.arms[0].cpu_mask,
+        timeout_s=timeout_s,
+        run_name=run_name,
+        report=report,
+    )
+    evidence.write(path)
+    return evidence, records
+
+
+def refuse_wrong_numbers(evidence: NumericEvidence, device: str, folder: Path) -> None:
     """Lets a backend pass whose loss is as exported and some of whose slopes are signal.
 
     Args:
-        evidence: the file with what was measured, for the message.
+        folder: with the evidence, for the message.
 
     Raises:
         NumericGateError: any other.
     """
+    numerics = judge_numerics(evidence)
     if not numerics.loss_as_exported:
         raise NumericGateError(
             f"{device} failed the numeric gate: {_loss_text(numerics)}",
             remedy=LOSS_NOT_AS_EXPORTED.remedy,
-            file=evidence,
+            file=folder / NUMERICS_NAME,
         )
     if numerics.slopes_are_noise:
         found = "; ".join(_noise_text(each) for each in numerics.estimators)
         raise NumericGateError(
             f"{device} failed the numeric gate: its slopes are noise ({found})",
             remedy=SLOPES_ARE_NOISE.remedy,
-            file=evidence,
+            file=folder / NUMERICS_NAME,
         )
 
 

@@ -14,10 +14,11 @@ from device_bench.errors import NumericGateError
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.measure import most_passes
+from device_bench.plans.plan import arms_of
 from device_bench.profiles.profile import BackendProfile
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import read_measurements
-from device_bench.sweeps.sweep import arms_of, run_sweep
+from device_bench.samples.samples_folder import read_measurements
+from device_bench.sweeps.sweep import run_sweep
 from exporters.errors import ContractError
 from tests.device_bench.fake_numbers import FakeNumbers
 from tests.device_bench.fake_timing_runner import EXACT, PARITY, REFERENCE, FakeInstalledRunner

@@ -20,7 +20,7 @@ from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.measure import NUMERICS_NAME
 from device_bench.policies.row_findings import POLICIES
 from device_bench.profiles.profile import BackendProfile, Profile, RowFinding
-from device_bench.samples.samples import SAMPLES_NAME, read_measurements
+from device_bench.samples.samples_folder import SAMPLES_NAME, read_measurements
 from tests.device_bench.fake_timing_runner import SLOWER
 from toolkit.report.content import Section, Table, text_of
 from toolkit.report.device.section import device_section

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from device_bench.numerics.contract import EstimatorSlopes, NumericEvidence, StepLosses
+from device_bench.statistics import root_mean_square
 from toolkit.report.content import Plot, Table, columns
 from toolkit.report.drawing import FIRST, INK, SECOND, SOFT, figure, logarithmic
 
@@ -39,7 +39,7 @@ def calibration_plots(evidence: NumericEvidence) -> list[Plot]:
     nearest = min(
         evidence.steps, key=lambda step: abs(math.log(step.epsilon / curves[0].chosen[0]))
     )
-    return [_plot(curves, _rms(_central(nearest)), len(nearest.plus))]
+    return [_plot(curves, root_mean_square(nearest.central_slopes), len(nearest.plus))]
 
 
 def _curve(measured: EstimatorSlopes, steps: Sequence[StepLosses]) -> _Curve | None:
@@ -56,7 +56,7 @@ def _curve(measured: EstimatorSlopes, steps: Sequence[StepLosses]) -> _Curve | N
 def _between_steps(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
     """Of central slopes at ε and at ε/2, where both were looked at."""
     return [
-        (coarse.epsilon, _rms(_central(coarse) - _central(fine)))
+        (coarse.epsilon, root_mean_square(coarse.central_slopes - fine.central_slopes))
         for coarse in steps
         for fine in steps
         if math.isclose(coarse.epsilon, 2 * fine.epsilon)
@@ -64,25 +64,14 @@ def _between_steps(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
 
 
 def _beside_central(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
-    """Of forward and central slopes at ε: (L₊ + L₋ − 2L) / 2ε.
+    """Of forward and central slopes at ε; the loss at θ is taken from the finest step.
 
-    L is taken from the finest step, where curvature is nothing beside rounding.
+    Curvature is nothing there beside rounding.
     """
     if not steps:
         return []
     base = float(np.mean([*steps[0].plus, *steps[0].minus]))
-    return [
-        (step.epsilon, _rms((np.array(step.plus) + step.minus - 2 * base) / (2 * step.epsilon)))
-        for step in steps
-    ]
-
-
-def _central(step: StepLosses) -> NDArray[np.float64]:
-    return (np.array(step.plus) - np.array(step.minus)) / (2 * step.epsilon)
-
-
-def _rms(values: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+    return [(step.epsilon, root_mean_square(step.forward_less_central(base))) for step in steps]
 
 
 def _plot(curves: Sequence[_Curve], signal: float, directions: int) -> Plot:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from device_bench.fitting.energy import ArmEnergy
+from device_bench.fitting.arm_energy import ArmEnergy
 from device_bench.plans.plan import Arm
 from device_bench.profiles.profile import BackendProfile, Interval
 from toolkit.report.content import Plot, Section, Table, columns
