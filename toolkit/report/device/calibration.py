@@ -31,9 +31,7 @@ class _Curve:
 
 def calibration_plots(evidence: NumericEvidence) -> list[Plot]:
     """One plot of all differences; none where no steps were looked at."""
-    curves = [
-        curve for each in evidence.measured if (curve := _curve(each, evidence.steps)) is not None
-    ]
+    curves = [curve for each in evidence.measured if (curve := _curve(each, evidence)) is not None]
     if not curves:
         return []
     nearest = min(
@@ -42,12 +40,14 @@ def calibration_plots(evidence: NumericEvidence) -> list[Plot]:
     return [_plot(curves, _rms(_central(nearest)), len(nearest.plus))]
 
 
-def _curve(measured: EstimatorSlopes, steps: Sequence[StepLosses]) -> _Curve | None:
+def _curve(measured: EstimatorSlopes, evidence: NumericEvidence) -> _Curve | None:
     """None: the estimator has no step, or too few were looked at."""
     if measured.epsilon is None or measured.step_error is None:
         return None
-    seen = _between_steps if measured.estimator == "central" else _beside_central
-    points = seen(steps)
+    if measured.estimator == "central":
+        points = _between_steps(evidence.steps)
+    else:
+        points = _beside_central(evidence.steps, evidence.calibration_loss)
     if not points:
         return None
     return _Curve(measured.estimator, points, (measured.epsilon, measured.step_error))
@@ -63,14 +63,10 @@ def _between_steps(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
     ]
 
 
-def _beside_central(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
-    """Of forward and central slopes at ε: (L₊ + L₋ − 2L) / 2ε.
-
-    L is taken from the finest step, where curvature is nothing beside rounding.
-    """
-    if not steps:
+def _beside_central(steps: Sequence[StepLosses], base: float | None) -> list[tuple[float, float]]:
+    """Of forward and central slopes at ε: (L₊ + L₋ − 2L) / 2ε, where the loss L is known."""
+    if base is None:
         return []
-    base = float(np.mean([*steps[0].plus, *steps[0].minus]))
     return [
         (step.epsilon, _rms((np.array(step.plus) + step.minus - 2 * base) / (2 * step.epsilon)))
         for step in steps
