@@ -80,6 +80,7 @@ class NumericEvidence(Contract):
     directions: tuple[Seed, ...]
     exact: tuple[FiniteFloat, ...] | None
     steps: tuple[StepLosses, ...] = ()  # that the calibration looked at, finest first
+    calibration_loss: FiniteFloat | None = None  # at θ, of the same batch; None without steps
     measured: tuple[EstimatorSlopes, ...] = ()
     passes: NonNegativeInt = 0  # forward passes over a batch, in all
     wall_s: NonNegativeFloat = 0.0  # on the host's clock, loading included

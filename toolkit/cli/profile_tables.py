@@ -6,7 +6,7 @@ from rich.table import Table
 
 from device_bench.numerics.contract import EstimatorNumerics, Numerics, SlopeError
 from device_bench.profiles.estimators import estimator_prices
-from device_bench.profiles.profile import Profile
+from device_bench.profiles.profile import ArmSummary, Profile
 from exporters.lora.request import layers_text
 
 
@@ -26,9 +26,7 @@ def arm_tables(fitted: Profile) -> list[Table]:
         ranges = any(arm.layers is not None for arm in backend.arms)
         reasons = f" ({', '.join(backend.reasons)})" if backend.reasons else ""
         table = Table(
-            "B",
-            "T",
-            "K",
+            "B, T, K",
             "estimator,\nlayers" if ranges else "estimator",
             "s/probe",
             "95 % CI",
@@ -43,9 +41,7 @@ def arm_tables(fitted: Profile) -> list[Table]:
             seconds = arm.seconds_per_probe
             modelled = backend.modelled_seconds(arm.setting)
             table.add_row(
-                str(arm.batch),
-                str(arm.tokens),
-                str(arm.directions_per_pass),
+                _size_text(arm),
                 f"{arm.estimator} {layers_text(arm.layers)}" if ranges else arm.estimator,
                 f"{seconds.value:.3g}",
                 f"{seconds.low:.3g} to {seconds.high:.3g}",
@@ -54,6 +50,10 @@ def arm_tables(fitted: Profile) -> list[Table]:
             )
         shown.append(table)
     return shown
+
+
+def _size_text(arm: ArmSummary) -> str:
+    return f"{arm.batch}, {arm.tokens}, {arm.directions_per_pass}"
 
 
 def start_tables(fitted: Profile) -> list[Table]:
@@ -65,9 +65,7 @@ def start_tables(fitted: Profile) -> list[Table]:
         if load is None or not arms:
             continue
         table = Table(
-            "B",
-            "T",
-            "K",
+            "B, T, K",
             "estimator",
             "layers",
             "first\ns/probe",
@@ -79,9 +77,7 @@ def start_tables(fitted: Profile) -> list[Table]:
         )
         for arm, first in arms:
             table.add_row(
-                str(arm.batch),
-                str(arm.tokens),
-                str(arm.directions_per_pass),
+                _size_text(arm),
                 arm.estimator,
                 layers_text(arm.layers),
                 f"{first.value:.3g}",

@@ -162,7 +162,7 @@ def test_a_loss_that_differs_each_time_is_told(tmp_path: Path) -> None:
 
     numerics = profiled(tmp_path).numerics
     assert numerics is not None and numerics.loss_as_exported
-    assert numerics.loss_repeatability == pytest.approx(0.01, rel=0.6)
+    assert 0.001 < numerics.loss_repeatability < 0.03  # of three losses
     central = numerics.of("central")
     assert central is not None and central.repeat_noise > 0
 

@@ -108,7 +108,7 @@ def test_the_calibration_is_v_shaped_and_its_step_is_in_the_valley(hot: Path) ->
         seen = [float(text_of(row[2])) for row in rows]
         (chosen,) = [place for place, row in enumerate(rows) if text_of(row[3]) != "looked at"]
         assert steps == sorted(steps)
-        assert seen[0] > 10 * min(seen) and seen[-1] > 10 * min(seen)
+        assert seen[0] > 2 * min(seen) and seen[-1] > 2 * min(seen)
         assert seen[chosen] < 4 * min(seen)
 
 
@@ -244,7 +244,7 @@ def test_placements_are_compared_where_there_are_several(tmp_path: Path) -> None
     assert set(column(plot.data, "placement")) == {"1 thread on cores 0x1", "4 threads on any core"}
     assert column(plot.data, "relative seconds")[0] == "1.000"
     distributions, course = part(section, "Latency (measured)").plots
-    assert len(distributions.data.rows) == 24 and len(course.data.rows) == 144
+    assert len(distributions.data.rows) == 24 and len(course.data.rows) == 288
     assert not [
         each for each in of_profile(profile("adb:x")).parts if each.title == "Threads and cores"
     ]

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from device_bench.numerics.contract import EstimatorSlopes, NumericEvidence, StepLosses
@@ -31,9 +30,7 @@ class _Curve:
 
 def calibration_plots(evidence: NumericEvidence) -> list[Plot]:
     """One plot of all differences; none where no steps were looked at."""
-    curves = [
-        curve for each in evidence.measured if (curve := _curve(each, evidence.steps)) is not None
-    ]
+    curves = [curve for each in evidence.measured if (curve := _curve(each, evidence)) is not None]
     if not curves:
         return []
     nearest = min(
@@ -42,12 +39,14 @@ def calibration_plots(evidence: NumericEvidence) -> list[Plot]:
     return [_plot(curves, root_mean_square(nearest.central_slopes), len(nearest.plus))]
 
 
-def _curve(measured: EstimatorSlopes, steps: Sequence[StepLosses]) -> _Curve | None:
+def _curve(measured: EstimatorSlopes, evidence: NumericEvidence) -> _Curve | None:
     """None: the estimator has no step, or too few were looked at."""
     if measured.epsilon is None or measured.step_error is None:
         return None
-    seen = _between_steps if measured.estimator == "central" else _beside_central
-    points = seen(steps)
+    if measured.estimator == "central":
+        points = _between_steps(evidence.steps)
+    else:
+        points = _beside_central(evidence.steps, evidence.calibration_loss)
     if not points:
         return None
     return _Curve(measured.estimator, points, (measured.epsilon, measured.step_error))
@@ -63,14 +62,10 @@ def _between_steps(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
     ]
 
 
-def _beside_central(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
-    """Of forward and central slopes at ε; the loss at θ is taken from the finest step.
-
-    Curvature is nothing there beside rounding.
-    """
-    if not steps:
+def _beside_central(steps: Sequence[StepLosses], base: float | None) -> list[tuple[float, float]]:
+    """Of forward and central slopes at ε, where the loss at θ is known."""
+    if base is None:
         return []
-    base = float(np.mean([*steps[0].plus, *steps[0].minus]))
     return [(step.epsilon, root_mean_square(step.forward_less_central(base))) for step in steps]
 
 
