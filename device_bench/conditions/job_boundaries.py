@@ -50,7 +50,7 @@ class JobBoundaries:
     def resume(self, first: JobConditions | None) -> None:
         """Takes the temperatures before a sweep's first job for those at its begin."""
         if first is not None and first.before.celsius:
-            self._gate.began_at = first.before.celsius
+            self._gate.heat_at_begin = first.before.celsius
 
     def before_job(self) -> GatePassed:
         """Waits at the gate.

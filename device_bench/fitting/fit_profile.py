@@ -9,9 +9,8 @@ from pathlib import Path
 
 from android_harness.telemetry.records import TELEMETRY_NAME
 from android_harness.telemetry.trace import Trace, read_trace
-from device_bench.costs.cost_model import determined, fit_cost_model
-from device_bench.costs.memory_model import fit_memory_model
-from device_bench.costs.models import CostModel, MemoryModel
+from device_bench.costs.cost_model import CostModel, determined, fit_cost_model
+from device_bench.costs.memory_model import MemoryModel, fit_memory_model
 from device_bench.costs.work import ModelShape
 from device_bench.errors import SamplesError
 from device_bench.fitting.arm_energy import ArmEnergy, arm_energies

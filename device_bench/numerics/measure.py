@@ -48,27 +48,27 @@ def measure_numerics(
         DeviceError: a job failed, but for a backend that computes no finite number: that is
             evidence too.
     """
-    asked = _Asked(installed, questions, threads, cpu_mask, timeout_s, run_name)
+    gate = _Gate(installed, questions, threads, cpu_mask, timeout_s, run_name)
     searches = [StepSearch(estimator) for estimator in estimators if estimator != "tangent"]
     most = most_passes(estimators, len(questions.directions))
     first: list[Record] = []
     try:
         report(f"numeric gate: loss (at most {most} passes of {questions.tokens} tokens in all)")
-        first = asked.begin(searches)
+        first = gate.begin(searches)
         while wanted := sorted({step for search in searches for step in search.wanted}):
             report(f"numeric gate: ε {', '.join(f'{epsilon_at(step):.2g}' for step in wanted)}")
-            asked.look_at(wanted)
-            asked.tell(searches)
-        asked.best = {search.estimator: search.best() for search in searches}
+            gate.look_at(wanted)
+            gate.tell(searches)
+        gate.best = {search.estimator: search.best() for search in searches}
         report("numeric gate: slopes")
-        asked.measure_slopes(estimators)
+        gate.measure_slopes(estimators)
         report("numeric gate: slopes again")
-        asked.measure_again(estimators)
+        gate.measure_again(estimators)
     except RunnerFailedError as error:
         if error.phase != "compute":
             raise
-        return asked.evidence(failure=error.message), first
-    return asked.evidence(), first
+        return gate.evidence(failure=error.message), first
+    return gate.evidence(), first
 
 
 def most_passes(estimators: Sequence[Estimator], directions: int) -> int:
@@ -92,8 +92,8 @@ def _slope_passes(estimator: Estimator, directions: int) -> int:
 
 
 @dataclass
-class _Asked:
-    """The jobs on one device, and what they have answered so far."""
+class _Gate:
+    """The gate's jobs on one device, and what they have answered so far."""
 
     installed: InstalledRunner
     questions: Questions

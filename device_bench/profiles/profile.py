@@ -18,7 +18,8 @@ from pydantic import (
 
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import Estimator
-from device_bench.costs.models import CostModel, MemoryModel
+from device_bench.costs.cost_model import CostModel
+from device_bench.costs.memory_model import MemoryModel
 from device_bench.costs.setting import Setting
 from device_bench.costs.work import ModelShape
 from device_bench.numerics.contract import Numerics, SlopeError
