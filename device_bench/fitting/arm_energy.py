@@ -15,7 +15,7 @@ from android_harness.telemetry.energy import EnergyReading, energy_of, idle_ener
 from android_harness.telemetry.power import Power, battery_power
 from android_harness.telemetry.records import TELEMETRY_NAME
 from android_harness.telemetry.trace import read_trace
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.profiles.profile import Interval
 from device_bench.samples.measurement import Measurement
 from exporters.contract import Part

@@ -20,7 +20,7 @@ from device_bench.fitting.verdict import LIFETIME, Evidence, judge
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.judge import judge_numerics, slope_errors
 from device_bench.numerics.measure import NUMERICS_NAME
-from device_bench.plans.plan import Arm, cores_in
+from device_bench.plans.sweep_plan import Arm, cores_in
 from device_bench.policies.evidence import job_evidence
 from device_bench.policies.row_findings import reasons_of, row_findings
 from device_bench.profiles.profile import (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from device_bench.plans.plan import Arm, placement_text
+from device_bench.plans.sweep_plan import Arm, placement_text
 from device_bench.policies.evidence import JobEvidence
 from device_bench.policies.policy import Finding, Policy
 

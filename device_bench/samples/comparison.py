@@ -18,7 +18,7 @@ from scipy import stats
 
 from android_harness.state.held_settings import SETTINGS_NAME, HeldSettings
 from device_bench.errors import ComparisonError
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.samples.measurement import Measurement
 from device_bench.samples.provenance import Sweep
 from device_bench.samples.samples_folder import SAMPLES_NAME, SWEEP_NAME, read_measurements

@@ -18,7 +18,7 @@ from android_harness.records import (
     WarmupRecord,
 )
 from device_bench.conditions.job_conditions import JobConditions
-from device_bench.plans.plan import Arm, Slot
+from device_bench.plans.sweep_plan import Arm, Slot
 from exporters.contract import Part
 
 # What computes on the device's cores, whose clocks and load it feels.

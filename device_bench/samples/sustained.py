@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from device_bench.errors import SweepSettingsError
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.samples.measurement import Measurement
 from device_bench.samples.placement import compare_placements, on_placement
 from device_bench.samples.samples_folder import SUSTAINED_NAME, read_measurements

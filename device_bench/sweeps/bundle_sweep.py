@@ -15,8 +15,8 @@ from device_bench.conditions.job_boundaries import JobBoundaries
 from device_bench.errors import SweepSettingsError
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.plans.examples import RandomExamples
-from device_bench.plans.plan import Arm, Slot, SweepPlan
 from device_bench.plans.program_sizes import refuse_arms_without_program
+from device_bench.plans.sweep_plan import Arm, Slot, SweepPlan
 from device_bench.samples.measurement import Measurement
 from device_bench.samples.provenance import Sweep
 from device_bench.samples.samples_folder import (

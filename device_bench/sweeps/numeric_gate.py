@@ -14,7 +14,7 @@ from device_bench.numerics.judge import judge_numerics
 from device_bench.numerics.measure import NUMERICS_NAME, measure_numerics
 from device_bench.numerics.questions import exported_questions, random_questions
 from device_bench.plans.examples import RandomExamples
-from device_bench.plans.plan import SweepPlan
+from device_bench.plans.sweep_plan import SweepPlan
 from device_bench.samples.samples_folder import EXAMPLES_NAME
 
 

@@ -10,7 +10,7 @@ from android_harness.job import STANDARD_WARMUP, Warmup
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.conditions.job_boundaries import JobBoundaries
 from device_bench.costs.setting import LossPositions
-from device_bench.plans.plan import Arm, sweep_plan
+from device_bench.plans.sweep_plan import Arm, sweep_plan
 from device_bench.samples.provenance import Sweep
 from device_bench.samples.sustained import LongRun
 from device_bench.samples.time_left import TimeLeft, all_left

@@ -10,7 +10,7 @@ from android_harness.fleet.task_queue import Report
 from android_harness.target import Target
 from device_bench.conditions.job_boundaries import JobBoundaries
 from device_bench.plans.bench_plan import BenchPlan
-from device_bench.plans.plan import Arm, SweepPlan
+from device_bench.plans.sweep_plan import Arm, SweepPlan
 from device_bench.profiles.profile import Profile
 from device_bench.samples.measurement import Measurement
 from device_bench.samples.samples_folder import SAMPLES_NAME, read_measurements

@@ -17,7 +17,7 @@ from device_bench.fitting.arm_energy import ArmEnergy, arm_energies
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.measure import NUMERICS_NAME
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.profiles.profile import Profile
 from device_bench.profiles.profile_files import MANY_SUFFIX, read_profiles
 from device_bench.samples.measurement import Measurement

@@ -12,7 +12,7 @@ from device_bench.costs.setting import Setting
 from device_bench.errors import SamplesError
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.numerics.contract import NumericEvidence
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import BackendProfile, Profile
 from device_bench.sweeps.sweep import run_sweep
 from exporters.errors import ContractError

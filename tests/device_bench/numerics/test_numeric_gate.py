@@ -14,7 +14,7 @@ from device_bench.errors import NumericGateError
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.measure import most_passes
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import BackendProfile
 from device_bench.samples.provenance import Sweep
 from device_bench.samples.samples_folder import read_measurements

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from device_bench.conditions.job_conditions import Boundary, JobConditions
-from device_bench.plans.plan import Arm, Slot
+from device_bench.plans.sweep_plan import Arm, Slot
 from device_bench.policies.evidence import JobEvidence
 from device_bench.policies.policy import Policy
 from device_bench.samples.measurement import Measurement, Sample

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from device_bench.fitting.fit_profile import fit_profile
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.estimators import EstimatorPrice, estimator_prices
 from device_bench.profiles.profile import BackendProfile
 from device_bench.sweeps.sweep import run_sweep

@@ -11,7 +11,7 @@ from android_harness.telemetry.trace import Series, Trace
 from device_bench.errors import SweepSettingsError
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.fitting.sustained_curve import fit_sustained
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import Sustained
 from device_bench.samples.measurement import Measurement, Sample
 from device_bench.samples.samples_folder import read_measurements

@@ -11,7 +11,7 @@ from android_harness.errors import IncompleteRunError
 from android_harness.job import Warmup
 from android_harness.runs.supervised_command import is_run_name
 from device_bench.errors import SamplesError, SweepMismatchError, SweepSettingsError
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.samples.provenance import Sweep
 from device_bench.samples.samples_folder import read_measurements
 from device_bench.samples.time_left import TimeLeft

@@ -16,7 +16,7 @@ from android_harness.telemetry.records import (
     TelemetryRecord,
 )
 from device_bench.conditions.job_conditions import Boundary, JobConditions
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import Profile
 from device_bench.samples.samples_folder import (
     SAMPLES_NAME,

@@ -16,7 +16,7 @@ from toolkit.report.drawing import FIRST, INK, SECOND, SOFT, figure, logarithmic
 
 @dataclass(frozen=True)
 class _Curve:
-    """One estimator's discrepancies (`step_search.py`), in nats per unit of direction.
+    """One estimator's discrepancies (`numerics/step_search.py`), in nats per unit of direction.
 
     Attributes:
         points: (ε, discrepancy), finest first.

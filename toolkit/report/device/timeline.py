@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.samples.measurement import Measurement
 from toolkit.report.content import Cell, Plot, Table, columns
 from toolkit.report.drawing import FIRST, INK, LINE, SECOND, SOFT, figure, logarithmic
