@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
-import yaml
 from pydantic import (
     BeforeValidator,
     Field,
@@ -22,6 +20,7 @@ from pydantic import (
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import STANDARD_WARMUP, Estimator
 from device_bench.plans.cores import Placements, ThreadCount, placements_on
+from device_bench.plans.plain_yaml import plain_yaml
 from device_bench.plans.plan import SweepPlan, arms_of, settings_error, sweep_plan
 from device_bench.statistics import MINIMUM_FOR_INTERVAL
 from exporters.contract import Contract
@@ -38,6 +37,8 @@ _MOST_BLOCKS = 12
 
 Value = TypeVar("Value")
 Listed = Annotated[tuple[Value, ...], Field(min_length=1)]
+# A sweep lists all its jobs before the first.
+Blocks = Annotated[int, Field(ge=1, le=1000)]
 # YAML reads 0xf0 as a number.
 CoresEntry = Annotated[
     str,
@@ -81,11 +82,13 @@ class BenchPlan(Contract):
     layers: Listed[str] = ("all",)
     threads: Listed[ThreadCount] = (1,)
     cores: Listed[CoresEntry] = ("any",)
-    blocks: PositiveInt = _BLOCKS
-    most_blocks: PositiveInt | None = None
+    blocks: Blocks = _BLOCKS
+    most_blocks: Blocks | None = None
     precision: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None = 0.05
     warmup: NonNegativeInt = STANDARD_WARMUP.least
-    warmup_seconds: NonNegativeFloat = STANDARD_WARMUP.most_ms / 1e3
+    warmup_seconds: Annotated[NonNegativeFloat, Field(le=3600)] = (
+        STANDARD_WARMUP.most_ms / 1e3
+    )
     repetitions: PositiveInt = 3
     minimum_ms: NonNegativeInt = 100
     seed: Seed = 0
@@ -106,17 +109,16 @@ class BenchPlan(Contract):
                 first offending fields.
         """
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = plain_yaml(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ContractError(
                 f"cannot read the {cls.word}: {error.strerror or error}", file=path
             ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except ValueError as error:
             problem = " ".join(str(error).split())
             raise ContractError(
                 f"the {cls.word} is not YAML: {problem}", remedy=cls.remedy, file=path
             ) from error
-        text = json.dumps({} if document is None else document, default=str)
         plan = cls.parse(text, file=path)
         return plan.model_copy(
             update={"bundles": tuple(path.parent / bundle for bundle in plan.bundles)}

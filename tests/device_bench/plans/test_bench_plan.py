@@ -77,6 +77,16 @@ def test_an_empty_file_is_the_usual_plan(tmp_path: Path) -> None:
         ("- batch", "not a valid bench plan"),
         ("batch: [1", "is not YAML: while parsing"),
         ("a: !!python/object:os.system x", "is not YAML"),
+        ("batch: [1]\nbatch: [4]", "batch is there twice"),
+        ("2026-01-01: 1", "is not YAML"),
+        ("a: 2026-13-01", "is not YAML"),
+        ("a: !!bool x", "is not YAML"),
+        ("a: !!timestamp x", "is not YAML"),
+        ("a: &a [*a]", "is not YAML"),
+        ("[" * 2000, "is not YAML"),
+        ("warmup_seconds: .inf", "warmup_seconds"),
+        ("warmup_seconds: 3601", "warmup_seconds"),
+        ("blocks: 1001", "blocks"),
     ],
 )
 def test_what_is_no_plan_is_refused_with_its_file(tmp_path: Path, text: str, said: str) -> None:
