@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -47,6 +47,10 @@ CoresEntry = Annotated[
     ),
 ]
 
+Celsius = Annotated[float, Field(gt=0, lt=100, strict=True)]
+# YAML reads off as false.
+Off = Annotated[Literal["off"], BeforeValidator(lambda entry: "off" if entry is False else entry)]
+
 
 class BenchPlan(Contract):
     """Lists of values, of which every combination is measured, and how often.
@@ -68,6 +72,11 @@ class BenchPlan(Contract):
         minimum_ms: how long a repetition lasts at least.
         seed: of the order and of the token sequences.
         profile_operators: also time operators one by one, of bundles for ExecuTorch.
+        cooldown_above: degrees Celsius above which a job waits, or `off`; null: those of
+            `conditions/cooldown.py`.
+        cooldown_patience: seconds that a job waits at most; null likewise.
+        sustained_minutes: how long an arm runs on end after the sweep; null: none does.
+        sustained_arm: which, as `B,T,K` or `B,T,K,ESTIMATOR`; null: the largest.
     """
 
     word: ClassVar[str] = "bench plan"
@@ -86,18 +95,26 @@ class BenchPlan(Contract):
     most_blocks: Blocks | None = None
     precision: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None = 0.05
     warmup: NonNegativeInt = STANDARD_WARMUP.least
-    warmup_seconds: Annotated[NonNegativeFloat, Field(le=3600)] = (
-        STANDARD_WARMUP.most_ms / 1e3
-    )
+    warmup_seconds: Annotated[NonNegativeFloat, Field(le=3600)] = STANDARD_WARMUP.most_ms / 1e3
     repetitions: PositiveInt = 3
     minimum_ms: NonNegativeInt = 100
     seed: Seed = 0
     profile_operators: bool = False
+    cooldown_above: Celsius | Off | None = None
+    cooldown_patience: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] | None = None
+    sustained_minutes: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None = None
+    sustained_arm: str | None = None
 
     @model_validator(mode="after")
     def _least_is_not_above_the_most(self) -> BenchPlan:
         if self.most_blocks is not None and self.blocks > self.most_blocks:
             raise ValueError(f"{self.blocks} blocks at least, {self.most_blocks} at most")
+        return self
+
+    @model_validator(mode="after")
+    def _an_arm_that_runs_for_long_is_told_how_long(self) -> BenchPlan:
+        if self.sustained_arm is not None and self.sustained_minutes is None:
+            raise ValueError("sustained_arm without sustained_minutes runs nothing")
         return self
 
     @classmethod

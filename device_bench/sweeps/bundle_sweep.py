@@ -12,14 +12,13 @@ from android_harness.job import NO_WARMUP, PrefixPolicy, TimeTask
 from android_harness.records import HelloRecord, Record
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.conditions.job_boundaries import JobBoundaries
-from device_bench.errors import SweepSettingsError
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.judge import judge_numerics
 from device_bench.numerics.measure import NUMERICS_NAME, measure_numerics
 from device_bench.numerics.questions import Questions, exported_questions, random_questions
 from device_bench.plans.examples import RandomExamples
 from device_bench.plans.plan import Arm, Slot, SweepPlan
-from device_bench.plans.program_sizes import refuse_arms_without_program
+from device_bench.plans.unfit_arms import refuse_unfit_arms
 from device_bench.samples.provenance import Sweep
 from device_bench.samples.samples import (
     EXAMPLES_NAME,
@@ -34,9 +33,15 @@ from device_bench.samples.samples import (
     samples_folder,
     samples_table,
 )
-from device_bench.samples.sustained import POINT_MS, LongRun, longest_run, repetitions_for
+from device_bench.samples.sustained import (
+    POINT_MS,
+    LongRun,
+    long_run_timeout_s,
+    longest_run,
+    repetitions_for,
+)
 from device_bench.samples.time_left import TimeLeft, time_left
-from device_bench.sweeps.numeric_refusal import refuse_wrong_numbers
+from device_bench.sweeps.numeric_refusal import passes_gate, refuse_wrong_numbers
 from device_bench.sweeps.operators import (
     OPERATORS_NAME,
     measure_operators,
@@ -44,7 +49,6 @@ from device_bench.sweeps.operators import (
 )
 from device_bench.sweeps.resuming import begin_or_resume
 from exporters.durable_files import replaced_atomically
-from exporters.lora.request import layers_text
 from exporters.lora.support import Support
 
 _FLOAT16_BYTES = 2
@@ -83,10 +87,9 @@ class BundleSweep:
         modelled: Mapping[Arm, float] = MappingProxyType({}),
     ) -> None:
         manifest = installed.bundle.manifest
-        _refuse_layers_without_lora(plan.arms, manifest.lora.layers)
-        refuse_arms_without_program(plan.arms, manifest.programs)
+        refuse_unfit_arms(plan.arms, manifest)
         if profile_operators:
-            refuse_without_operators(installed)
+            refuse_without_operators([installed.engine])
         self.installed = installed
         self.plan = plan
         self.folder = folder
@@ -128,8 +131,9 @@ class BundleSweep:
     def pass_gate(self, report: Callable[[str], None], *, time_anyway: bool = False) -> None:
         """Makes sure that the backend computes what was exported, before anything is timed.
 
-        Reads numerics.json where an earlier process has written it. `report` is called before each
-        job with what it is for.
+        Reads numerics.json where an earlier process has written it; what was refused then is asked
+        again, since its cause may be mended, unless jobs were timed with it. `report` is called
+        before each job with what it is for.
 
         Args:
             time_anyway: go on with a backend that does not; its profile is invalid.
@@ -139,9 +143,9 @@ class BundleSweep:
             DeviceError: a job failed.
         """
         path = self.folder / NUMERICS_NAME
-        if path.exists():
-            evidence = NumericEvidence.read(path)
-        else:
+        evidence = NumericEvidence.read(path) if path.exists() else None
+        final = time_anyway or bool(self.measurements)
+        if evidence is None or not (final or passes_gate(judge_numerics(evidence))):
             first = self.plan.arms[0]
             evidence, records = measure_numerics(
                 self.installed,
@@ -200,7 +204,7 @@ class BundleSweep:
         Raises:
             DeviceError: the job failed; nothing of it is kept.
         """
-        arm = asked.choose(self.measurements)
+        arm = asked.choose(self.plan.arms, self.measurements)
         if longest_run(self.folder, arm=arm, seconds=60 * asked.minutes) is not None:
             return
         on_begin(arm)
@@ -217,7 +221,7 @@ class BundleSweep:
             len(self.sweep.order),
             self._timing(arm).model_copy(update=changes),
             boundaries,
-            timeout_s=None if self._timeout_s is None else self._timeout_s + 60 * asked.minutes,
+            timeout_s=long_run_timeout_s(self._timeout_s, asked.minutes),
             name=f"{self.sweep.run_name}-sustained",
         )
         path = self.folder / SUSTAINED_NAME
@@ -309,15 +313,6 @@ class BundleSweep:
     def _rewrite(self, **changes: object) -> None:
         self._sweep = self.sweep.model_copy(update=changes)
         self._sweep.write(self.folder / SWEEP_NAME)
-
-
-def _refuse_layers_without_lora(arms: Sequence[Arm], adapted: Sequence[int]) -> None:
-    for first, last in (arm.layers for arm in arms if arm.layers is not None):
-        if not any(first <= layer <= last for layer in adapted):
-            raise SweepSettingsError(
-                f"no layer of {layers_text((first, last))} has LoRA",
-                remedy=f"choose among the layers {adapted[0]} to {adapted[-1]}",
-            )
 
 
 def _prefix(arm: Arm, installed: InstalledRunner) -> PrefixPolicy | None:

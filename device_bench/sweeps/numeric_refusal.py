@@ -9,6 +9,11 @@ from device_bench.fitting.verdict import LOSS_NOT_AS_EXPORTED, SLOPES_ARE_NOISE
 from device_bench.numerics.contract import EstimatorNumerics, Numerics
 
 
+def passes_gate(numerics: Numerics) -> bool:
+    """Whether the loss is as exported and some slopes are signal."""
+    return numerics.loss_as_exported and not numerics.slopes_are_noise
+
+
 def refuse_wrong_numbers(numerics: Numerics, device: str, evidence: Path) -> None:
     """Lets a backend pass whose loss is as exported and some of whose slopes are signal.
 

@@ -58,6 +58,13 @@ def test_a_file_says_the_same_as_options(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "above"), [("off", "off"), ('"off"', "off"), ("41.5", 41.5), ("null", None)]
+)
+def test_a_file_says_how_hot_a_device_may_be(tmp_path: Path, text: str, above: object) -> None:
+    assert BenchPlan.read(write(tmp_path, f"cooldown_above: {text}")).cooldown_above == above
+
+
 def test_an_empty_file_is_the_usual_plan(tmp_path: Path) -> None:
     assert BenchPlan.read(write(tmp_path, "# nothing yet\n")) == BenchPlan()
 
@@ -87,6 +94,11 @@ def test_an_empty_file_is_the_usual_plan(tmp_path: Path) -> None:
         ("warmup_seconds: .inf", "warmup_seconds"),
         ("warmup_seconds: 3601", "warmup_seconds"),
         ("blocks: 1001", "blocks"),
+        ("cooldown_above: on", "cooldown_above"),
+        ("cooldown_above: 100", "cooldown_above"),
+        ("cooldown_patience: .nan", "cooldown_patience"),
+        ("sustained_minutes: 0", "sustained_minutes"),
+        ('sustained_arm: "1,32,1"', "sustained_arm without sustained_minutes"),
     ],
 )
 def test_what_is_no_plan_is_refused_with_its_file(tmp_path: Path, text: str, said: str) -> None:
