@@ -13,6 +13,7 @@ from device_bench.policies.change_point import slower_from
 from device_bench.policies.trend import pooled_rise
 from device_bench.profiles.profile import Interval, Sustained
 from device_bench.samples.measurement import Measurement
+from device_bench.samples.stop_rule import job_median
 from device_bench.samples.sustained import sustained_seconds
 
 # Neighbouring repetitions resemble each other; medians of so many seconds much less.
@@ -24,14 +25,15 @@ _SENSORS_SHOWN = 3
 def fit_sustained(run: Measurement, bursts: Sequence[Measurement], trace: Trace) -> Sustained:
     """Summarises a run beside the same arm's jobs in the sweep.
 
-    The interval of the factor is that of the worst cases of both, so it is rather too wide.
+    The burst is that of the arm's row: the median of its jobs. The interval of the factor is that
+    of the worst cases of both, so it is rather too wide.
     """
     samples = run.steady
     begin_ns = samples[0].start_ns
     ends_s = np.array([(each.start_ns + each.wall_ns - begin_ns) / 1e9 for each in samples])
     per_probe_s = np.array([sample.seconds_per_probe for sample in samples])
     seconds = sustained_seconds(run)
-    burst = Interval.of_median([value for job in bursts for value in job.steady_seconds])
+    burst = Interval.of_median([job_median(job) for job in bursts])
     times_s, medians_s = _chunks(ends_s, per_probe_s)
     slower = slower_from(medians_s)
     last_third = times_s > 2 / 3 * ends_s[-1]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
-import yaml
 from pydantic import (
     BeforeValidator,
     Field,
@@ -22,6 +20,7 @@ from pydantic import (
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import STANDARD_WARMUP, Estimator
 from device_bench.plans.cores import Placements, ThreadCount, placements_on
+from device_bench.plans.plain_yaml import plain_yaml
 from device_bench.plans.sweep_plan import SweepPlan, arms_of, settings_error, sweep_plan
 from device_bench.statistics import MINIMUM_FOR_INTERVAL
 from exporters.contract import Contract
@@ -38,6 +37,8 @@ _MOST_BLOCKS = 12
 
 Value = TypeVar("Value")
 Listed = Annotated[tuple[Value, ...], Field(min_length=1)]
+# A sweep lists all its jobs before the first.
+Blocks = Annotated[int, Field(ge=1, le=1000)]
 # YAML reads 0xf0 as a number.
 CoresEntry = Annotated[
     str,
@@ -45,6 +46,10 @@ CoresEntry = Annotated[
         lambda entry: hex(entry) if type(entry) is int else entry, json_schema_input_type=str | int
     ),
 ]
+
+Celsius = Annotated[float, Field(gt=0, lt=100, strict=True)]
+# YAML reads off as false.
+Off = Annotated[Literal["off"], BeforeValidator(lambda entry: "off" if entry is False else entry)]
 
 
 class BenchPlan(Contract):
@@ -67,6 +72,11 @@ class BenchPlan(Contract):
         minimum_ms: how long a repetition lasts at least.
         seed: of the order and of the token sequences.
         profile_operators: also time operators one by one, of bundles for ExecuTorch.
+        cooldown_above: degrees Celsius above which a job waits, or `off`; null: those of
+            `conditions/cooldown.py`.
+        cooldown_patience: seconds that a job waits at most; null likewise.
+        sustained_minutes: how long an arm runs on end after the sweep; null: none does.
+        sustained_arm: which, as `B,T,K` or `B,T,K,ESTIMATOR`; null: the largest.
     """
 
     word: ClassVar[str] = "bench plan"
@@ -81,20 +91,30 @@ class BenchPlan(Contract):
     layers: Listed[str] = ("all",)
     threads: Listed[ThreadCount] = (1,)
     cores: Listed[CoresEntry] = ("any",)
-    blocks: PositiveInt = _BLOCKS
-    most_blocks: PositiveInt | None = None
+    blocks: Blocks = _BLOCKS
+    most_blocks: Blocks | None = None
     precision: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None = 0.05
     warmup: NonNegativeInt = STANDARD_WARMUP.least
-    warmup_seconds: NonNegativeFloat = STANDARD_WARMUP.most_ms / 1e3
+    warmup_seconds: Annotated[NonNegativeFloat, Field(le=3600)] = STANDARD_WARMUP.most_ms / 1e3
     repetitions: PositiveInt = 3
     minimum_ms: NonNegativeInt = 100
     seed: Seed = 0
     profile_operators: bool = False
+    cooldown_above: Celsius | Off | None = None
+    cooldown_patience: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] | None = None
+    sustained_minutes: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None = None
+    sustained_arm: str | None = None
 
     @model_validator(mode="after")
     def _least_is_not_above_the_most(self) -> BenchPlan:
         if self.most_blocks is not None and self.blocks > self.most_blocks:
             raise ValueError(f"{self.blocks} blocks at least, {self.most_blocks} at most")
+        return self
+
+    @model_validator(mode="after")
+    def _an_arm_that_runs_for_long_is_told_how_long(self) -> BenchPlan:
+        if self.sustained_arm is not None and self.sustained_minutes is None:
+            raise ValueError("sustained_arm without sustained_minutes runs nothing")
         return self
 
     @classmethod
@@ -106,17 +126,16 @@ class BenchPlan(Contract):
                 first offending fields.
         """
         try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = plain_yaml(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ContractError(
                 f"cannot read the {cls.word}: {error.strerror or error}", file=path
             ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except ValueError as error:
             problem = " ".join(str(error).split())
             raise ContractError(
                 f"the {cls.word} is not YAML: {problem}", remedy=cls.remedy, file=path
             ) from error
-        text = json.dumps({} if document is None else document, default=str)
         plan = cls.parse(text, file=path)
         return plan.model_copy(
             update={"bundles": tuple(path.parent / bundle for bundle in plan.bundles)}

@@ -19,6 +19,7 @@ from device_bench.plans.sweep_plan import Arm
 from device_bench.samples.measurement import Measurement
 from device_bench.samples.placement import compare_placements, on_placement
 from device_bench.samples.samples_folder import SUSTAINED_NAME, read_measurements
+from device_bench.samples.time_left import TimeLeft
 
 # A repetition of so long is a point of the curve.
 POINT_MS = 1000
@@ -53,12 +54,19 @@ class LongRun:
         if self.arm is not None:
             named_arm(arms, self.arm)
 
-    def choose(self, measurements: Sequence[Measurement]) -> Arm:
-        """The arm, of those that a sweep has measured; the largest on its fastest placement."""
-        if self.arm is not None:
-            return named_arm([each.arm for each in measurements], self.arm)
-        fastest = compare_placements(measurements)[0]
-        return largest_arm([each.arm for each in on_placement(measurements, fastest)])
+    def choose(self, arms: Sequence[Arm], measurements: Sequence[Measurement]) -> Arm:
+        """The arm, on the placement that was fastest: of that the profile is.
+
+        Args:
+            arms: of the sweep, in the order of its plan.
+            measurements: of them, one at least.
+        """
+        fastest = on_placement(measurements, compare_placements(measurements)[0])
+        measured = {each.arm for each in fastest}
+        there = [arm for arm in arms if arm in measured]
+        if self.arm is None:
+            return largest_arm(there)
+        return named_arm([*there, *arms], self.arm)
 
 
 def largest_arm(arms: Sequence[Arm]) -> Arm:
@@ -88,6 +96,23 @@ def repetitions_for(minutes: float, burst: Sequence[Measurement]) -> int:
     directions = burst[0].arm.directions_per_pass
     probe_s = float(np.median([value for job in burst for value in job.steady_seconds]))
     return math.ceil(_MARGIN * 60 * minutes / max(POINT_MS / 1000, directions * probe_s))
+
+
+def long_run_left(asked: LongRun | None, folder: Path) -> TimeLeft:
+    """What a long run adds to what is left of a SAMPLES folder's sweep; nothing once it is there.
+
+    Raises:
+        SamplesError: sustained.jsonl is damaged.
+    """
+    seconds = 0.0
+    if asked is not None and longest_run(folder, seconds=60 * asked.minutes) is None:
+        seconds = _MARGIN * 60 * asked.minutes
+    return TimeLeft((0, 0), (seconds, seconds))
+
+
+def long_run_timeout_s(timeout_s: float | None, minutes: float) -> float | None:
+    """The limit of a long run beside that of other jobs; hot, it may take twice its time."""
+    return None if timeout_s is None else timeout_s + 2 * _MARGIN * 60 * minutes
 
 
 def sustained_seconds(measurement: Measurement) -> float:

@@ -12,11 +12,10 @@ from android_harness.job import NO_WARMUP, PrefixPolicy, TimeTask
 from android_harness.records import HelloRecord, Record
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.conditions.job_boundaries import JobBoundaries
-from device_bench.errors import SweepSettingsError
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.plans.examples import RandomExamples
-from device_bench.plans.program_sizes import refuse_arms_without_program
 from device_bench.plans.sweep_plan import Arm, Slot, SweepPlan
+from device_bench.plans.unfit_arms import refuse_unfit_arms
 from device_bench.samples.measurement import Measurement
 from device_bench.samples.provenance import Sweep
 from device_bench.samples.samples_folder import (
@@ -29,7 +28,13 @@ from device_bench.samples.samples_folder import (
     make_samples_folder,
     read_measurements,
 )
-from device_bench.samples.sustained import POINT_MS, LongRun, longest_run, repetitions_for
+from device_bench.samples.sustained import (
+    POINT_MS,
+    LongRun,
+    long_run_timeout_s,
+    longest_run,
+    repetitions_for,
+)
 from device_bench.samples.table import TABLE_NAME, samples_table
 from device_bench.samples.time_left import TimeLeft, time_left
 from device_bench.sweeps.numeric_gate import numeric_evidence, refuse_wrong_numbers
@@ -40,7 +45,6 @@ from device_bench.sweeps.operators import (
 )
 from device_bench.sweeps.resuming import begin_or_resume
 from exporters.durable_files import replaced_atomically
-from exporters.lora.request import layers_text
 from exporters.lora.support import Support
 
 _FLOAT16_BYTES = 2
@@ -79,10 +83,9 @@ class BundleSweep:
         modelled: Mapping[Arm, float] = MappingProxyType({}),
     ) -> None:
         manifest = installed.bundle.manifest
-        _refuse_layers_without_lora(plan.arms, manifest.lora.layers)
-        refuse_arms_without_program(plan.arms, manifest.programs)
+        refuse_unfit_arms(plan.arms, manifest)
         if profile_operators:
-            refuse_without_operators(installed)
+            refuse_without_operators([installed.engine])
         self.installed = installed
         self.plan = plan
         self.folder = folder
@@ -139,6 +142,7 @@ class BundleSweep:
             self.plan,
             self._examples,
             self.folder,
+            final=time_anyway or bool(self.measurements),
             timeout_s=self._timeout_s,
             run_name=self.sweep.run_name,
             report=report,
@@ -178,7 +182,7 @@ class BundleSweep:
         Raises:
             DeviceError: the job failed; nothing of it is kept.
         """
-        arm = asked.choose(self.measurements)
+        arm = asked.choose(self.plan.arms, self.measurements)
         if longest_run(self.folder, arm=arm, seconds=60 * asked.minutes) is not None:
             return
         on_begin(arm)
@@ -195,7 +199,7 @@ class BundleSweep:
             len(self.sweep.order),
             self._timing(arm).model_copy(update=changes),
             boundaries,
-            timeout_s=None if self._timeout_s is None else self._timeout_s + 60 * asked.minutes,
+            timeout_s=long_run_timeout_s(self._timeout_s, asked.minutes),
             name=f"{self.sweep.run_name}-sustained",
         )
         path = self.folder / SUSTAINED_NAME
@@ -287,15 +291,6 @@ class BundleSweep:
     def _rewrite(self, **changes: object) -> None:
         self._sweep = self.sweep.model_copy(update=changes)
         self._sweep.write(self.folder / SWEEP_NAME)
-
-
-def _refuse_layers_without_lora(arms: Sequence[Arm], adapted: Sequence[int]) -> None:
-    for first, last in (arm.layers for arm in arms if arm.layers is not None):
-        if not any(first <= layer <= last for layer in adapted):
-            raise SweepSettingsError(
-                f"no layer of {layers_text((first, last))} has LoRA",
-                remedy=f"choose among the layers {adapted[0]} to {adapted[-1]}",
-            )
 
 
 def _prefix(arm: Arm, installed: InstalledRunner) -> PrefixPolicy | None:

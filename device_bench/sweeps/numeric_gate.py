@@ -24,23 +24,26 @@ def numeric_evidence(
     examples: RandomExamples,
     folder: Path,
     *,
+    final: bool,
     timeout_s: float | None,
     run_name: str,
     report: Callable[[str], None],
 ) -> tuple[NumericEvidence, list[Record]]:
     """What numerics.json of a SAMPLES folder says, or what is measured and written there.
 
+    What was refused is asked again, since its cause may be mended, unless what is there is `final`.
     Without answers in the bundle, the questions are the plan's smallest arm. All jobs are on the
     threads and cores of its first.
 
     Args:
         examples: those of the sweep, in the folder.
+        final: jobs were timed with what is there, or will be whatever it says.
         timeout_s: limit for each job.
         run_name: how the names of the jobs on the device begin.
         report: called before each job with what it is for.
 
     Returns:
-        The evidence, and the records of the first job; none where the file was there.
+        The evidence, and the records of the first job; none where nothing was asked.
 
     Raises:
         ContractError: the file is malformed.
@@ -48,7 +51,9 @@ def numeric_evidence(
     """
     path = folder / NUMERICS_NAME
     if path.exists():
-        return NumericEvidence.read(path), []
+        known = NumericEvidence.read(path)
+        if final or _passes(judge_numerics(known)):
+            return known, []
     smallest = min(plan.arms, key=lambda arm: arm.batch * arm.tokens)
     questions = exported_questions(installed.bundle.manifest, folder) or random_questions(
         folder / EXAMPLES_NAME,
@@ -93,6 +98,10 @@ def refuse_wrong_numbers(evidence: NumericEvidence, device: str, folder: Path) -
             remedy=SLOPES_ARE_NOISE.remedy,
             file=folder / NUMERICS_NAME,
         )
+
+
+def _passes(numerics: Numerics) -> bool:
+    return numerics.loss_as_exported and not numerics.slopes_are_noise
 
 
 def _loss_text(numerics: Numerics) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from android_harness.building.engines import Engine
 from android_harness.errors import IncompleteRunError
 from android_harness.job import TimeTask
 from android_harness.records import LoadRecord, OperatorsRecord
@@ -43,15 +44,15 @@ OPERATOR_COLUMNS = {
 }
 
 
-def refuse_without_operators(installed: InstalledRunner) -> None:
+def refuse_without_operators(engines: Sequence[Engine]) -> None:
     """Before anything is measured.
 
     Raises:
-        SweepSettingsError: the engine does not tell how long its operators take.
+        SweepSettingsError: none of the engines tells how long its operators take.
     """
-    if installed.engine != "executorch":
+    if "executorch" not in engines:
         raise SweepSettingsError(
-            f"{installed.engine} does not tell how long its operators take",
+            f"{' and '.join(dict.fromkeys(engines))} does not tell how long its operators take",
             remedy="leave --profile-ops out, or bench a bundle for ExecuTorch",
         )
 

@@ -12,7 +12,7 @@ from device_bench.conditions.job_boundaries import JobBoundaries
 from device_bench.costs.setting import LossPositions
 from device_bench.plans.sweep_plan import Arm, sweep_plan
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.sustained import LongRun
+from device_bench.samples.sustained import LongRun, long_run_left
 from device_bench.samples.time_left import TimeLeft, all_left
 from device_bench.sweeps.bundle_sweep import BundleSweep
 from device_bench.sweeps.interleaving import interleaved
@@ -57,7 +57,12 @@ def run_sweeps(
     def report(text: str) -> None:
         if on_progress is not None:
             done = sum(len(sweep.measurements) for sweep in sweeps)
-            on_progress(text, done, all_left([sweep.left for sweep in sweeps]))
+            left = [
+                part
+                for sweep in sweeps
+                for part in (sweep.left, long_run_left(long_run, sweep.folder))
+            ]
+            on_progress(text, done, all_left(left))
 
     runner = sweeps[0].installed
     boundaries = boundaries or JobBoundaries(

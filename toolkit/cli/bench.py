@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -137,16 +137,22 @@ def bench(
         typer.Option("--profile-ops", help="Also time the operators of ExecuTorch's programs."),
     ] = False,
     cooldown_above: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="CELSIUS|off",
             help="A job waits while skin, battery or chip are hotter than this, and than 3 degrees "
             "above the sweep's begin.",
+            show_default=f"{COOL_C:g}",
         ),
-    ] = f"{COOL_C:g}",
+    ] = None,
     cooldown_patience: Annotated[
-        float, typer.Option(min=0, help="Seconds after which a job begins on a hot device.")
-    ] = PATIENCE_S,
+        float | None,
+        typer.Option(
+            min=0,
+            help="Seconds after which a job begins on a hot device.",
+            show_default=f"{PATIENCE_S:g}",
+        ),
+    ] = None,
     sustained_minutes: Annotated[
         float | None,
         typer.Option(min=0.1, help="Run one arm for so long at the end; 10 or more show heat."),
@@ -185,12 +191,15 @@ def bench(
     Every combination of the lists is measured. Devices that share a processor, such as local and
     fake phones, take turns.
     """
+    from android_harness.building.engines import engine_of
     from android_harness.targets.discover import ALL, expand_targets
     from device_bench.plans.cores import Placements
     from device_bench.plans.program_sizes import padded_arms
+    from device_bench.plans.unfit_arms import refuse_unfit_arms
     from device_bench.profiles.profile_files import read_profiles
     from device_bench.samples.sustained import LongRun
     from device_bench.sweeps.bench_parts import bench_parts
+    from device_bench.sweeps.operators import refuse_without_operators
     from device_bench.sweeps.sweep import run_sweeps
     from exporters.errors import FwdllmError
     from toolkit.cli.bench_conditions import bench_conditions
@@ -220,16 +229,26 @@ def bench(
         "minimum_ms": minimum_ms,
         "seed": seed,
         "profile_operators": profile_ops or None,
+        "cooldown_above": _read(celsius_or_off, cooldown_above),
+        "cooldown_patience": cooldown_patience,
+        "sustained_minutes": sustained_minutes,
+        "sustained_arm": sustained_arm,
     }
-    cool_c = celsius_or_off(cooldown_above)
-    long_run = None if sustained_minutes is None else LongRun(sustained_minutes, sustained_arm)
     asked = _asked(plan, {name: value for name, value in given.items() if value is not None})
     if not asked.bundles:
         raise FwdllmError("no bundle is given", remedy="name its folder, or give a --plan with it")
+    long_run = None
+    if asked.sustained_minutes is not None:
+        long_run = LongRun(asked.sustained_minutes, asked.sustained_arm)
     parts = bench_parts(asked.bundles, asked.backends)
+    # What no device could measure is refused before one is touched.
+    if asked.profile_operators:
+        refuse_without_operators([engine_of(part.bundle.manifest.format) for part in parts])
     for bundle in dict.fromkeys(part.bundle for part in parts):
-        # What no device could measure is refused before one is touched.
         anywhere = asked.for_bundle(bundle.manifest, Placements(pairs=((1, None),)))
+        refuse_unfit_arms(anywhere.arms, bundle.manifest)
+        if long_run is not None:
+            long_run.refuse_unless_among(anywhere.arms)
         for arm in padded_arms(anywhere.arms, bundle.manifest.programs):
             err.print(f"padded, no program is of that size: {arm.work_label}", highlight=False)
     profiles = [] if profile is None else read_profiles(profile)
@@ -237,7 +256,7 @@ def bench(
     alone = len(targets) == 1 and ALL not in target
     folders = {spec: out_folder if alone else out_folder / folder_of(spec) for spec in targets}
     if dry_run:
-        runs = dry_runs(asked, parts, folders, profiles)
+        runs = dry_runs(asked, parts, folders, profiles, long_run)
         if json:
             print_json([run.document() for run in runs])
         else:
@@ -252,10 +271,11 @@ def bench(
             folders[spec],
             report,
             profiles=profiles,
+            long_run=long_run,
             timeout_s=timeout,
             patience_minutes=patience,
         )
-        boundaries = boundaries_on(sweeps[0].installed, cool_c, cooldown_patience, report)
+        boundaries = boundaries_on(sweeps[0].installed, asked, report)
         run_sweeps(
             sweeps,
             time_anyway=time_anyway,
@@ -295,7 +315,7 @@ def _asked(file: Path | None, given: dict[str, Any]) -> BenchPlan:
     return (BenchPlan() if file is None else BenchPlan.read(file)).changed(given)
 
 
-def _read(reader: Callable[[str], Sequence[object]], text: str | None) -> Sequence[object] | None:
+def _read(reader: Callable[[str], object], text: str | None) -> object | None:
     return None if text is None else reader(text)
 
 

@@ -15,6 +15,7 @@ from device_bench.plans.bench_plan import BenchPlan
 from device_bench.plans.sweep_plan import Arm, Slot, SweepPlan, placement_text
 from device_bench.profiles.profile import Profile
 from device_bench.samples.outstanding import due_in
+from device_bench.samples.sustained import LongRun, long_run_left
 from device_bench.samples.time_left import TimeLeft, all_left, time_left
 from device_bench.sweeps.bench_parts import BenchPart
 from device_bench.sweeps.interleaving import in_turn
@@ -64,11 +65,13 @@ def dry_runs(
     parts: Sequence[BenchPart],
     folders: Mapping[str, Path],
     profiles: Sequence[Profile],
+    long_run: LongRun | None,
 ) -> list[DryRun]:
     """Asks each device what it is, and nothing more.
 
     Args:
         folders: of the devices, by their specifications; what they hold already is not left.
+        long_run: of each sweep, at the end.
 
     Raises:
         DeviceError: a device cannot be asked.
@@ -94,7 +97,12 @@ def dry_runs(
                 names=tuple(part.name for part in parts),
                 plans=tuple(plans),
                 order=tuple(in_turn(0, due, asked.seed)),
-                left=all_left(left),
+                left=all_left(
+                    [
+                        *left,
+                        *(long_run_left(long_run, part.folder(parts, folder)) for part in parts),
+                    ]
+                ),
                 left_out=placements.left_out,
             )
         )

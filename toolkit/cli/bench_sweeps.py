@@ -14,6 +14,7 @@ from device_bench.plans.sweep_plan import Arm, SweepPlan
 from device_bench.profiles.profile import Profile
 from device_bench.samples.measurement import Measurement
 from device_bench.samples.samples_folder import SAMPLES_NAME, read_measurements
+from device_bench.samples.sustained import LongRun, long_run_left
 from device_bench.samples.time_left import TimeLeft, all_left, job_seconds, least_seconds, time_left
 from device_bench.sweeps.bench_parts import BenchPart
 from device_bench.sweeps.bundle_sweep import BundleSweep
@@ -32,6 +33,7 @@ def sweeps_on(
     report: Report,
     *,
     profiles: Sequence[Profile],
+    long_run: LongRun | None,
     timeout_s: float,
     patience_minutes: float,
 ) -> list[BundleSweep]:
@@ -42,6 +44,7 @@ def sweeps_on(
     Args:
         folder: of the device.
         profiles: earlier ones, to estimate the time from.
+        long_run: of each sweep, at the end; counts in the time.
 
     Raises:
         DeviceError: something could not be placed.
@@ -67,13 +70,13 @@ def sweeps_on(
             installed,
             plan,
             part.folder(parts, folder),
-            profile_operators=asked.profile_operators
-            and (len(parts) == 1 or installed.engine == "executorch"),
+            profile_operators=asked.profile_operators and installed.engine == "executorch",
             timeout_s=timeout_s,
             modelled=modelled,
         )
         sweeps.append(sweep)
         before.append(time_left(plan, measured_in(sweep.folder), modelled))
+        before.append(long_run_left(long_run, sweep.folder))
     for reason in left_out:
         say(target.name, f"left out, {reason}")
     say(target.name, estimate_text([sweep.plan for sweep in sweeps], all_left(before)))

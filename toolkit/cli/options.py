@@ -85,14 +85,14 @@ def names(text: str) -> list[str]:
     return parts
 
 
-def celsius_or_off(text: str) -> float | None:
-    """A temperature; None for `off`.
+def celsius_or_off(text: str) -> float | Literal["off"]:
+    """A temperature, or `off`.
 
     Raises:
         typer.BadParameter: anything else.
     """
     if text == "off":
-        return None
+        return "off"
     try:
         celsius = float(text)
     except ValueError:

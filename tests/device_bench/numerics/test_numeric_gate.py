@@ -269,6 +269,17 @@ def test_the_gate_is_not_repeated(tmp_path: Path) -> None:
     assert timed["central"] == before.epsilon_of("central")
 
 
+def test_a_backend_that_was_refused_and_mended_is_asked_again(tmp_path: Path) -> None:
+    with pytest.raises(NumericGateError):
+        measure(runner_with(loss=0.0), tmp_path)
+    mended = runner_with()
+
+    measure(mended, tmp_path)
+
+    assert mended.gate_jobs and len(mended.jobs) == JOBS
+    assert "loss-not-as-exported" not in profiled(tmp_path).reasons
+
+
 @pytest.mark.parametrize("job", [0, 3])
 def test_a_device_that_goes_away_leaves_no_half_evidence(tmp_path: Path, job: int) -> None:
     with pytest.raises(IncompleteRunError):

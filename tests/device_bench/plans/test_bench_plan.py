@@ -58,6 +58,13 @@ def test_a_file_says_the_same_as_options(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "above"), [("off", "off"), ('"off"', "off"), ("41.5", 41.5), ("null", None)]
+)
+def test_a_file_says_how_hot_a_device_may_be(tmp_path: Path, text: str, above: object) -> None:
+    assert BenchPlan.read(write(tmp_path, f"cooldown_above: {text}")).cooldown_above == above
+
+
 def test_an_empty_file_is_the_usual_plan(tmp_path: Path) -> None:
     assert BenchPlan.read(write(tmp_path, "# nothing yet\n")) == BenchPlan()
 
@@ -77,6 +84,21 @@ def test_an_empty_file_is_the_usual_plan(tmp_path: Path) -> None:
         ("- batch", "not a valid bench plan"),
         ("batch: [1", "is not YAML: while parsing"),
         ("a: !!python/object:os.system x", "is not YAML"),
+        ("batch: [1]\nbatch: [4]", "batch is there twice"),
+        ("2026-01-01: 1", "is not YAML"),
+        ("a: 2026-13-01", "is not YAML"),
+        ("a: !!bool x", "is not YAML"),
+        ("a: !!timestamp x", "is not YAML"),
+        ("a: &a [*a]", "is not YAML"),
+        ("[" * 2000, "is not YAML"),
+        ("warmup_seconds: .inf", "warmup_seconds"),
+        ("warmup_seconds: 3601", "warmup_seconds"),
+        ("blocks: 1001", "blocks"),
+        ("cooldown_above: on", "cooldown_above"),
+        ("cooldown_above: 100", "cooldown_above"),
+        ("cooldown_patience: .nan", "cooldown_patience"),
+        ("sustained_minutes: 0", "sustained_minutes"),
+        ('sustained_arm: "1,32,1"', "sustained_arm without sustained_minutes"),
     ],
 )
 def test_what_is_no_plan_is_refused_with_its_file(tmp_path: Path, text: str, said: str) -> None:

@@ -15,10 +15,18 @@ from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import Sustained
 from device_bench.samples.measurement import Measurement, Sample
 from device_bench.samples.samples_folder import read_measurements
-from device_bench.samples.sustained import LongRun, longest_run, repetitions_for, sustained_seconds
+from device_bench.samples.sustained import (
+    LongRun,
+    long_run_timeout_s,
+    longest_run,
+    repetitions_for,
+    sustained_seconds,
+)
+from device_bench.samples.time_left import TimeLeft
 from device_bench.sweeps.sweep import run_sweep
 from tests.device_bench.fake_timing_runner import FakeInstalledRunner
 from tests.device_bench.made_samples import NOW
+from tests.device_bench.made_samples import measurement as made
 from tests.device_bench.policies.made_jobs import job
 
 ARMS = arms_of([1, 4], [16, 64], [1, 8], ["central", "tangent"])
@@ -153,3 +161,53 @@ def test_an_arm_that_is_none_is_refused_before_anything_is_written(
 def test_a_length_that_is_none_is_refused(minutes: float) -> None:
     with pytest.raises(SweepSettingsError, match="minutes"):
         LongRun(minutes)
+
+
+def test_a_named_arm_runs_on_the_placement_that_the_profile_is_of() -> None:
+    slow, fast = arms_of([1], [16], [1], ["tangent"], placements=[(1, None), (2, None)])
+    measured = [made(0, slow, 0, [2.0]), made(1, fast, 0, [1.0])]
+
+    for name in (None, "1,16,1"):
+        assert LongRun(1, name).choose((slow, fast), measured) == fast
+
+
+def test_of_equally_large_arms_that_which_the_plan_has_first_runs() -> None:
+    arms = arms_of([1], [16], [1], ["tangent", "central"], [None, (1, 1)])
+    for order in (arms, arms[::-1]):
+        measured = [made(position, arm, 0, [1.0]) for position, arm in enumerate(order)]
+        assert LongRun(1).choose(arms, measured) == arms[0]
+
+
+def test_the_burst_is_that_of_the_arms_jobs_and_not_of_their_repetitions() -> None:
+    many = [job(n, (1.0 + n / 10,) * 9).measurement for n in range(7)]
+
+    run = fit_sustained(curve(np.ones(60)), many, Trace(series={}, sensors={}))
+
+    burst = run.burst_seconds_per_probe
+    assert (burst.low, burst.value, burst.high) == pytest.approx((1.0, 1.3, 1.6))
+
+
+def test_a_long_run_counts_in_the_time_that_is_left_until_it_is_there(tmp_path: Path) -> None:
+    said: list[TimeLeft] = []
+    arms = ARMS[:1]
+    run_sweep(
+        FakeInstalledRunner(),
+        arms,
+        tmp_path,
+        long_run=LongRun(10),
+        on_progress=lambda text, done, left: said.append(left),
+    )
+
+    *during, after = said
+    assert after.seconds == (0, 0)
+    assert all(left.seconds[0] >= TEN_MINUTES_S for left in during[1:] if left.seconds is not None)
+    assert during[-1].jobs == (0, 0) and during[-1].seconds == pytest.approx((660, 660))
+
+
+@pytest.mark.parametrize("minutes", [0.1, 10, 60])
+def test_a_short_limit_of_jobs_does_not_end_a_long_run(minutes: float) -> None:
+    limit_s = long_run_timeout_s(1.0, minutes)
+    planned_s = repetitions_for(minutes, [job(0, (0.01,)).measurement])
+
+    assert limit_s is not None and limit_s > 1.9 * planned_s
+    assert long_run_timeout_s(None, minutes) is None

@@ -133,7 +133,10 @@ def test_an_earlier_profile_tells_how_long_it_takes(plan: Path, tmp_path: Path) 
     known = bench("local", tmp_path / "other", bundle, *options, *again)
     unknown = bench("local", tmp_path / "other", plan.parent / "two", *options, *again)
 
+    hot = bench("local", tmp_path / "other", bundle, *options, *again, "--sustained-minutes", 10)
+
     assert "4 jobs left: 4:00 (modelled)" in known.stdout
+    assert "4 jobs left: 15:00 (modelled)" in hot.stdout
     assert "more than 4:00 (--minimum-ms)" in unknown.stdout.replace("\n", " ")
 
 
@@ -145,15 +148,31 @@ def test_an_earlier_profile_tells_how_long_it_takes(plan: Path, tmp_path: Path) 
         ("bundles: [nowhere]", (), ContractError, "cannot read"),
         ("backends: [gpu]\nbundles: [one]", (), FwdllmError, "no device is called gpu"),
         ("bundles: [one]", ("--precision", "0"), FwdllmError, "precision = 0.0"),
+        ("bundles: [one]", ("--tokens", "99999"), FwdllmError, "do not fit the model's context"),
+        ("bundles: [one, two]\nprofile_operators: true", (), FwdllmError, "operators take"),
+        (
+            "bundles: [one]\nsustained_minutes: 1",
+            ("--sustained-arm", "9,9,9"),
+            FwdllmError,
+            "no arm of the sweep is '9,9,9'",
+        ),
+        ("bundles: [one]", ("--sustained-arm", "1,32,1"), FwdllmError, "runs nothing"),
     ],
 )
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
 def test_a_plan_that_cannot_be_is_refused_before_anything_is_done(
-    plan: Path, tmp_path: Path, plan_text: str, options: tuple[str, ...], error: type, said: str
+    plan: Path,
+    tmp_path: Path,
+    plan_text: str,
+    options: tuple[str, ...],
+    error: type,
+    said: str,
+    more: tuple[str, ...],
 ) -> None:
     other = plan.parent / "other.yaml"
     other.write_text(plan_text)
 
-    result = bench("local", tmp_path / "out", "--plan", other, *options)
+    result = bench("local", tmp_path / "out", "--plan", other, *options, *more)
 
     assert isinstance(result.exception, error) and said in str(result.exception)
     assert not (tmp_path / "out").exists()
