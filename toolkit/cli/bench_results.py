@@ -24,7 +24,7 @@ from toolkit.cli.profile import estimator_tables, placement_tables
 def row_of(outcome: Outcome[list[Path]], folder: Path, samples: Sequence[Path]) -> dict[str, Any]:
     """What came of a device, as JSON shows it.
 
-    `jobs_in_all` are those that there are at least; None: nothing was measured of a part.
+    `jobs_in_all` are those that there are at least; None: of a part they are not known.
 
     Args:
         folder: of the device.
@@ -74,7 +74,11 @@ def print_profiles(outcomes: Sequence[Outcome[list[Path]]]) -> None:
 
 
 def _left_in(folder: Path) -> int | None:
+    """None too where the samples are damaged: the device's own failure says so."""
     if not (folder / SWEEP_NAME).exists():
         return None
-    plan = Sweep.read(folder / SWEEP_NAME).plan
-    return least_left(plan, read_measurements(folder / SAMPLES_NAME))
+    try:
+        plan = Sweep.read(folder / SWEEP_NAME).plan
+        return least_left(plan, read_measurements(folder / SAMPLES_NAME))
+    except FwdllmError:
+        return None

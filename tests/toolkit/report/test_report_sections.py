@@ -24,7 +24,7 @@ NOW = datetime.now(UTC)
 
 
 def section_of(profile, now: datetime = NOW) -> Section:
-    device = Device(profile.target, profile.device, profile, None)
+    device = Device(profile.target, profile.device, profile, ())
     return device_section(device, "device-x", now)
 
 
@@ -120,8 +120,8 @@ def test_samples_show_every_repetition(samples: Path) -> None:
     (device,) = gather([samples]).devices(NOW)
     section = device_section(device, "device-x", NOW)
     distributions, course = part(section, "Latency (measured)").plots
-    assert set(column(distributions.data, "n")) == {"9"}
-    assert len(distributions.data.rows) == 24 and len(course.data.rows) == 72
+    assert set(column(distributions.data, "n")) == {"18"}
+    assert len(distributions.data.rows) == 24 and len(course.data.rows) == 144
     medians = [float(text) for text in column(distributions.data, "median")]
     lows = [float(text) for text in column(distributions.data, "CI low")]
     highs = [float(text) for text in column(distributions.data, "CI high")]
