@@ -17,7 +17,7 @@ from device_bench.samples.samples import SAMPLES_NAME, SWEEP_NAME, jobs_measured
 from exporters.errors import FwdllmError
 from toolkit.cli.console import out
 from toolkit.cli.fleet import Outcome
-from toolkit.cli.fleet_display import message_of
+from toolkit.cli.fleet_display import whole_message_of
 from toolkit.cli.profile import estimator_tables, placement_tables
 
 
@@ -41,7 +41,7 @@ def row_of(outcome: Outcome[list[Path]], folder: Path, samples: Sequence[Path]) 
         "finished": error is None,
         "jobs": jobs,
         "jobs_in_all": jobs + sum(known) if len(known) == len(left) else None,
-        "error": None if error is None else message_of(error, outcome.spec),
+        "error": None if error is None else whole_message_of(error, outcome.spec),
         "remedy": error.remedy if isinstance(error, FwdllmError) else None,
     }
 

@@ -16,10 +16,9 @@ def test_damaged_samples_of_a_device_do_not_hide_why_it_failed(tmp_path: Path) -
     run_sweep(FakeInstalledRunner(), arms_of([1], [16], [1], ["tangent"]), tmp_path, blocks=2)
     with (tmp_path / "samples.jsonl").open("a") as file:
         file.write("no measurement\n")
+    why = "it is away " * 30
 
-    row = row_of(
-        Outcome("adb:x", error=DeviceGoneError("it is away", device="adb:x")), tmp_path, [tmp_path]
-    )
+    row = row_of(Outcome("adb:x", error=DeviceGoneError(why, device="adb:x")), tmp_path, [tmp_path])
 
-    assert "it is away" in row["error"] and row["remedy"]
+    assert row["error"] == why and row["remedy"]
     assert (row["finished"], row["jobs_in_all"]) == (False, None)
