@@ -33,8 +33,9 @@ from device_bench.costs.cost_model import fit_cost_model
 from device_bench.costs.memory_model import fit_memory_model
 from device_bench.costs.setting import Setting
 from device_bench.costs.work import ModelShape
-from device_bench.plans.plan import Arm, arms_of
-from device_bench.samples.samples import SAMPLES_NAME, Measurement, read_measurements
+from device_bench.plans.sweep_plan import Arm, arms_of
+from device_bench.samples.measurement import Measurement
+from device_bench.samples.samples_folder import SAMPLES_NAME, read_measurements
 from device_bench.sweeps.sweep import run_sweep
 from exporters.executorch.export import export_executorch
 from exporters.executorch.sizes import ProgramRequest

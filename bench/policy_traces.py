@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from android_harness.telemetry.records import Sensor
 from android_harness.telemetry.trace import Series, Trace
-from device_bench.conditions.conditions import Boundary, JobConditions
-from device_bench.plans.plan import Arm, Slot
-from device_bench.samples.samples import Measurement, Sample
+from device_bench.conditions.job_conditions import Boundary, JobConditions
+from device_bench.plans.sweep_plan import Arm, Slot
+from device_bench.samples.measurement import Measurement, Sample
 
 ARMS = tuple(
     Arm(

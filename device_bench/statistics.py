@@ -1,4 +1,4 @@
-"""Robust summaries of repeated timings.
+"""Summaries of what was measured: robust ones of repeated timings, and the size of errors.
 
 Timings have heavy right tails, so everything rests on the median. No value is ever dropped:
 outliers are pointed out, and the median bears them.
@@ -85,3 +85,8 @@ def outliers(data: NDArray[np.float64]) -> NDArray[np.bool_]:
     distance = np.abs(data - np.median(data))
     scale = NORMAL_SCALE * np.median(distance)
     return distance > OUTLIER_THRESHOLD * scale
+
+
+def root_mean_square(values: NDArray[np.float64]) -> float:
+    """Of slopes, or of their errors, over directions [n]: nothing robust, each counts."""
+    return float(np.sqrt(np.mean(np.square(values))))

@@ -45,13 +45,13 @@ class CooldownGate:
     Args:
         above_c: degrees Celsius; None: no job waits.
         patience_s: how long a job waits at most.
-        began_at: the groups' temperatures at the sweep's begin; None: those of the first look.
+        heat_at_begin: temperatures at the sweep's begin, by group; None: those of the first look.
         clock, sleep: for tests.
     """
 
     above_c: float | None = COOL_C
     patience_s: float = PATIENCE_S
-    began_at: Mapping[HeatGroup, float] | None = None
+    heat_at_begin: Mapping[HeatGroup, float] | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _stuck: set[HeatGroup] = field(default_factory=set)
@@ -76,8 +76,8 @@ class CooldownGate:
         heat = self._heat(status)
         if self.above_c is None:
             return GatePassed("off", 0.0, status)
-        if self.began_at is None:
-            self.began_at = heat
+        if self.heat_at_begin is None:
+            self.heat_at_begin = heat
         if not heat:
             return GatePassed("no temperature", 0.0, status)
         began, looks = self.clock(), [heat]
@@ -102,8 +102,8 @@ class CooldownGate:
 
     def _limit_c(self, group: HeatGroup) -> float:
         assert self.above_c is not None
-        began_at = (self.began_at or {}).get(group)
-        return self.above_c if began_at is None else max(self.above_c, began_at + _MARGIN_C)
+        at_begin_c = (self.heat_at_begin or {}).get(group)
+        return self.above_c if at_begin_c is None else max(self.above_c, at_begin_c + _MARGIN_C)
 
     def _above_limit(self, heat: Mapping[HeatGroup, float]) -> list[HeatGroup]:
         return [group for group, celsius in heat.items() if celsius > self._limit_c(group)]

@@ -11,8 +11,8 @@ from android_harness.errors import LOST, DeviceError
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.facts.device_status import DeviceStatus, read_device_status
 from android_harness.target import Target
-from device_bench.conditions.conditions import Boundary, JobConditions
 from device_bench.conditions.cooldown import POLL_S, CooldownGate, GatePassed
+from device_bench.conditions.job_conditions import Boundary, JobConditions
 
 # Called with what is waited for, and after how many of at most how many seconds.
 Tell = Callable[[str, float, float], None]
@@ -50,7 +50,7 @@ class JobBoundaries:
     def resume(self, first: JobConditions | None) -> None:
         """Takes the temperatures before a sweep's first job for those at its begin."""
         if first is not None and first.before.celsius:
-            self._gate.began_at = first.before.celsius
+            self._gate.heat_at_begin = first.before.celsius
 
     def before_job(self) -> GatePassed:
         """Waits at the gate.

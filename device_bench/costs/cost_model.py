@@ -1,4 +1,4 @@
-"""Fitting the cost model of a backend to the median timings of its arms.
+"""The cost model of a backend, and how it is fitted to the median timings of its arms.
 
 Differences and tangents have a model each. Measured over 44 settings that were in no fit, by CPU
 time on a busy machine: on ggml the median error was 4.7 % of differences and 2.7 % of tangents for
@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import astuple
 
 import numpy as np
+from pydantic import NonNegativeFloat
 
 from device_bench.costs.least_squares import coefficients, held_out_errors, undetermined
-from device_bench.costs.models import CostModel
 from device_bench.costs.setting import Setting
-from device_bench.costs.work import ModelShape
+from device_bench.costs.work import ModelShape, Work
+from exporters.contract import Part
 
 TERMS = (
     "fixed_s",
@@ -28,6 +29,37 @@ TERMS = (
 # Arms that all move the same layers go through the same weights in every pass. What a pass costs
 # and what its weights cost are then one number, which is all that such settings need.
 _ONE_TERM = frozenset({"fixed_s", "s_per_weight_byte"})
+
+
+class CostModel(Part):
+    """Seconds of measuring the slopes of D directions together.
+
+    seconds = fixed_s · passes + s_per_weight_byte · weight bytes + s_per_flop · FLOPs
+    + s_per_attention_flop · attention FLOPs + s_per_moved_parameter · moved parameters
+
+    with the counts of `Work`. Their coefficients are of one backend in one placement of threads:
+    1 / s_per_flop is what it attains in products, 1 / s_per_weight_byte what it reads of weights.
+    """
+
+    fixed_s: NonNegativeFloat
+    s_per_weight_byte: NonNegativeFloat
+    s_per_flop: NonNegativeFloat
+    s_per_attention_flop: NonNegativeFloat
+    s_per_moved_parameter: NonNegativeFloat
+    # Leave-one-arm-out, of seconds per probe; None when a single arm was measured.
+    median_relative_error: NonNegativeFloat | None
+    # Terms that the measured arms do not tell apart: what is predicted of settings in which they
+    # change otherwise than in the arms is a guess.
+    undetermined: tuple[str, ...] = ()
+
+    def seconds(self, work: Work) -> float:
+        return (
+            self.fixed_s * work.passes
+            + self.s_per_weight_byte * work.weight_bytes
+            + self.s_per_flop * work.flops
+            + self.s_per_attention_flop * work.attention_flops
+            + self.s_per_moved_parameter * work.moved_parameters
+        )
 
 
 def fit_cost_model(

@@ -71,7 +71,7 @@ class ModelShape(Part):
     layer_flops: NonNegativeFloat  # of a token in a layer, its LoRA included
     input_flops: NonNegativeFloat
     pair_flops: NonNegativeFloat  # of a pair of tokens in a layer's attention
-    # Of tangents over those of copies: both factors of a product have a derivative.
+    # `pair_flops` of a tangent over those of a copy: both factors of a product have a derivative.
     tangent_pairs: NonNegativeFloat
     # Of its scores: a causal attention skips tiles above the diagonal. 0: all pairs are computed.
     attention_tile: NonNegativeInt

@@ -8,7 +8,6 @@ from statistics import median
 import numpy as np
 
 from device_bench.profiles.profile import ArmSummary, EnergyModel, Interval
-from device_bench.statistics import summarise
 
 
 def fit_energy_model(arms: Sequence[ArmSummary]) -> EnergyModel | None:
@@ -25,13 +24,12 @@ def fit_energy_model(arms: Sequence[ArmSummary]) -> EnergyModel | None:
     if not measured:
         return None
     watts = [joules / seconds for joules, seconds in measured]
-    summary = summarise(watts)
     errors = [
         abs(median(watts[:held] + watts[held + 1 :]) * seconds / joules - 1)
         for held, (joules, seconds) in enumerate(measured)
     ] if len(watts) > 1 else None  # fmt: skip
     return EnergyModel(
-        watts=Interval(value=summary.median, low=summary.low, high=summary.high),
+        watts=Interval.of_median(watts),
         median_relative_error=None if errors is None else float(np.median(errors)),
         arms=len(watts),
     )

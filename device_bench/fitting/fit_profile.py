@@ -9,19 +9,18 @@ from pathlib import Path
 
 from android_harness.telemetry.records import TELEMETRY_NAME
 from android_harness.telemetry.trace import Trace, read_trace
-from device_bench.costs.cost_model import determined, fit_cost_model
-from device_bench.costs.memory_model import fit_memory_model
-from device_bench.costs.models import CostModel, MemoryModel
+from device_bench.costs.cost_model import CostModel, determined, fit_cost_model
+from device_bench.costs.memory_model import MemoryModel, fit_memory_model
 from device_bench.costs.work import ModelShape
 from device_bench.errors import SamplesError
-from device_bench.fitting.energy import ArmEnergy, arm_energies
+from device_bench.fitting.arm_energy import ArmEnergy, arm_energies
 from device_bench.fitting.energy_model import fit_energy_model
 from device_bench.fitting.sustained_curve import fit_sustained
 from device_bench.fitting.verdict import LIFETIME, Evidence, judge
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.judge import judge_numerics, slope_errors
 from device_bench.numerics.measure import NUMERICS_NAME
-from device_bench.plans.plan import Arm, cores_in
+from device_bench.plans.sweep_plan import Arm, cores_in
 from device_bench.policies.evidence import job_evidence
 from device_bench.policies.row_findings import reasons_of, row_findings
 from device_bench.profiles.profile import (
@@ -32,10 +31,11 @@ from device_bench.profiles.profile import (
     Profile,
     RowFinding,
 )
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.outstanding import least_left
 from device_bench.samples.placement import compare_placements, on_placement
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
+from device_bench.samples.samples_folder import SAMPLES_NAME, SWEEP_NAME, read_measurements
 from device_bench.samples.stop_rule import StopRule, job_median
 from device_bench.samples.sustained import longest_run
 from device_bench.statistics import summarise
@@ -169,7 +169,9 @@ def _backend_profile(
         sustained_factor=None if sustained is None else sustained.factor,
         sustained=sustained,
         tangent_cost=tangent_cost,
-        load_seconds=_interval([measurement.load_wall_ns / 1e9 for measurement in measurements]),
+        load_seconds=Interval.of_median(
+            [measurement.load_wall_ns / 1e9 for measurement in measurements]
+        ),
         slope_errors=slope_errors(evidence) if evidence is not None else (),
         numerics=numerics,
         shape=sweep.shape,
@@ -210,7 +212,7 @@ def _arm_summary(
     findings: tuple[RowFinding, ...],
 ) -> ArmSummary:
     seconds = [value for measurement in measurements for value in measurement.steady_seconds]
-    of_jobs = _interval([job_median(measurement) for measurement in measurements])
+    of_jobs = Interval.of_median([job_median(measurement) for measurement in measurements])
     first = [value for measurement in measurements for value in measurement.seconds_of("first")]
     summary = summarise(seconds)
     return ArmSummary(
@@ -230,16 +232,10 @@ def _arm_summary(
         joules_per_probe=energy.joules_per_probe,
         reasons=reasons_of(findings),
         findings=findings,
-        first_seconds=_interval(first) if first else None,
+        first_seconds=Interval.of_median(first) if first else None,
     )
 
 
 def _unsettled_share(measurements: Sequence[Measurement]) -> float:
     unsettled = sum(not measurement.warmup_settled for measurement in measurements)
     return unsettled / len(measurements)
-
-
-def _interval(values: Sequence[float]) -> Interval:
-    """Of the median."""
-    summary = summarise(values)
-    return Interval(value=summary.median, low=summary.low, high=summary.high)

@@ -12,10 +12,9 @@ from android_harness.telemetry.trace import Trace
 from device_bench.policies.change_point import slower_from
 from device_bench.policies.trend import pooled_rise
 from device_bench.profiles.profile import Interval, Sustained
-from device_bench.samples.samples import Measurement
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.stop_rule import job_median
 from device_bench.samples.sustained import sustained_seconds
-from device_bench.statistics import median_interval
 
 # Neighbouring repetitions resemble each other; medians of so many seconds much less.
 _CHUNK_S = 10.0
@@ -29,16 +28,16 @@ def fit_sustained(run: Measurement, bursts: Sequence[Measurement], trace: Trace)
     The burst is that of the arm's row: the median of its jobs. The interval of the factor is that
     of the worst cases of both, so it is rather too wide.
     """
-    samples = [sample for sample in run.samples if sample.phase == "steady"]
+    samples = run.steady
     begin_ns = samples[0].start_ns
     ends_s = np.array([(each.start_ns + each.wall_ns - begin_ns) / 1e9 for each in samples])
     per_probe_s = np.array([sample.seconds_per_probe for sample in samples])
     seconds = sustained_seconds(run)
-    burst = _interval(np.array([job_median(job) for job in bursts]))
+    burst = Interval.of_median([job_median(job) for job in bursts])
     times_s, medians_s = _chunks(ends_s, per_probe_s)
     slower = slower_from(medians_s)
     last_third = times_s > 2 / 3 * ends_s[-1]
-    steady = _interval(medians_s[last_third])
+    steady = Interval.of_median(medians_s[last_third].tolist())
     return Sustained(
         batch=run.arm.batch,
         tokens=run.arm.tokens,
@@ -76,11 +75,6 @@ def _is_flat(times_s: NDArray[np.float64], seconds: NDArray[np.float64]) -> bool
     span = (times_s - times_s[0]) / max(float(np.ptp(times_s)), 1.0)
     rise = pooled_rise([(span, seconds / np.median(seconds))])
     return rise is None or rise.low <= 0 or rise.value <= _MOST_RISE
-
-
-def _interval(seconds: NDArray[np.float64]) -> Interval:
-    low, high = median_interval(seconds)
-    return Interval(value=float(np.median(seconds)), low=low, high=high)
 
 
 def _hottest(trace: Trace, start_ns: int, end_ns: int) -> dict[str, float]:

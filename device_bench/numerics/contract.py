@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     FiniteFloat,
     NonNegativeFloat,
@@ -30,6 +32,19 @@ class StepLosses(Part):
     epsilon: PositiveFloat
     plus: tuple[FiniteFloat, ...]
     minus: tuple[FiniteFloat, ...]
+
+    @property
+    def central_slopes(self) -> NDArray[np.float64]:
+        """(L₊ − L₋) / 2ε of each direction [n], in nats per unit of it."""
+        return (np.array(self.plus) - np.array(self.minus)) / (2 * self.epsilon)
+
+    def forward_less_central(self, base: float) -> NDArray[np.float64]:
+        """How far forward slopes at ε are above central ones [n]: (L₊ + L₋ − 2L) / 2ε.
+
+        Args:
+            base: the loss L at θ, in nats.
+        """
+        return (np.array(self.plus) + np.array(self.minus) - 2 * base) / (2 * self.epsilon)
 
 
 class EstimatorSlopes(Part):
@@ -66,6 +81,7 @@ class NumericEvidence(Contract):
     directions: tuple[Seed, ...]
     exact: tuple[FiniteFloat, ...] | None
     steps: tuple[StepLosses, ...] = ()  # that the calibration looked at, finest first
+    calibration_loss: FiniteFloat | None = None  # at θ, of the same batch; None without steps
     measured: tuple[EstimatorSlopes, ...] = ()
     passes: NonNegativeInt = 0  # forward passes over a batch, in all
     wall_s: NonNegativeFloat = 0.0  # on the host's clock, loading included

@@ -16,6 +16,7 @@ from device_bench.numerics.contract import (
     Numerics,
     SlopeError,
 )
+from device_bench.statistics import root_mean_square
 
 # Of the loss: room for a backend that computes in half precision, whose numbers are off by
 # 2⁻¹¹ = 0.05 % each, while a wrong kernel moves a loss by tens of percent.
@@ -55,7 +56,8 @@ def slope_errors(evidence: NumericEvidence) -> tuple[SlopeError, ...]:
             estimator=each.estimator,
             epsilon=each.epsilon,
             directions=len(evidence.directions),
-            relative_error=_rms(np.array(each.slopes) - exact) / _rms(exact),
+            relative_error=root_mean_square(np.array(each.slopes) - exact)
+            / root_mean_square(exact),
         )
         for each in evidence.measured
     )
@@ -91,7 +93,7 @@ class _Noise(NamedTuple):
 def _estimator(evidence: NumericEvidence, measured: EstimatorSlopes) -> EstimatorNumerics:
     slopes = np.array(measured.slopes)
     again = np.array(measured.again)
-    repeat = _rms(slopes[: len(again)] - again) / 2**0.5 if len(again) else 0.0
+    repeat = root_mean_square(slopes[: len(again)] - again) / 2**0.5 if len(again) else 0.0
     signal, noise, source = _noise(evidence, measured, slopes, repeat)
     return EstimatorNumerics(
         estimator=measured.estimator,
@@ -134,17 +136,17 @@ def _noise(
     """
     if evidence.exact is not None:
         exact = np.array(evidence.exact)
-        return _Noise(_rms(exact), _rms(slopes - exact), "exact slopes")
+        return _Noise(root_mean_square(exact), root_mean_square(slopes - exact), "exact slopes")
     other = _other_kind(evidence, measured.estimator)
     if other is not None:
-        signal = min(_rms(slopes), _rms(other))
-        return _Noise(signal, _rms(slopes - other), "another estimator")
+        signal = min(root_mean_square(slopes), root_mean_square(other))
+        return _Noise(signal, root_mean_square(slopes - other), "another estimator")
     source: NoiseSource
     if measured.step_error is not None:
         noise, source = max(_UNSURE * measured.step_error, repeat), "steps"
     else:
         noise, source = repeat, "repetition"
-    return _Noise(max(_rms(slopes) ** 2 - noise**2, 0.0) ** 0.5, noise, source)
+    return _Noise(max(root_mean_square(slopes) ** 2 - noise**2, 0.0) ** 0.5, noise, source)
 
 
 def _other_kind(evidence: NumericEvidence, estimator: Estimator) -> NDArray[np.float64] | None:
@@ -155,7 +157,3 @@ def _other_kind(evidence: NumericEvidence, estimator: Estimator) -> NDArray[np.f
     slopes = {each.estimator: np.array(each.slopes) for each in evidence.measured}
     found = [slopes[other] for other in others if other in slopes]
     return found[0] if found else None
-
-
-def _rms(values: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))

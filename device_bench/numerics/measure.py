@@ -13,7 +13,7 @@ from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.numerics.answers import loss_of, require_answers, slopes_of, step_losses_of
 from device_bench.numerics.contract import EstimatorSlopes, NumericEvidence, StepLosses
 from device_bench.numerics.questions import Questions
-from device_bench.numerics.step_search import BestStep, StepSearch, epsilon_at
+from device_bench.numerics.step_search import STEPS, BestStep, StepSearch, epsilon_at
 from exporters.lora.combination import Seed
 
 NUMERICS_NAME = "numerics.json"
@@ -35,7 +35,7 @@ def measure_numerics(
 ) -> tuple[NumericEvidence, list[Record]]:
     """Asks the questions of the backend, and returns its answers and the records of the first job.
 
-    The first job measures the loss, twice, and what rounding does at the finest step. The next ones
+    The first job measures the loss, twice, and losses at the search's first steps. The next ones
     look for the best step of each difference estimator (`StepSearch`), one measures all slopes by
     each estimator, and the last the loss and some slopes again, in a process of its own.
 
@@ -48,39 +48,40 @@ def measure_numerics(
         DeviceError: a job failed, but for a backend that computes no finite number: that is
             evidence too.
     """
-    asked = _Asked(installed, questions, threads, cpu_mask, timeout_s, run_name)
+    gate = _Gate(installed, questions, threads, cpu_mask, timeout_s, run_name)
     searches = [StepSearch(estimator) for estimator in estimators if estimator != "tangent"]
     most = most_passes(estimators, len(questions.directions))
     first: list[Record] = []
     try:
         report(f"numeric gate: loss (at most {most} passes of {questions.tokens} tokens in all)")
-        first = asked.begin(searches)
+        first = gate.begin(searches)
         while wanted := sorted({step for search in searches for step in search.wanted}):
             report(f"numeric gate: ε {', '.join(f'{epsilon_at(step):.2g}' for step in wanted)}")
-            asked.look_at(wanted)
-            asked.tell(searches)
-        asked.best = {search.estimator: search.best() for search in searches}
+            gate.look_at(wanted)
+            gate.tell(searches)
+        gate.best = {search.estimator: search.best() for search in searches}
         report("numeric gate: slopes")
-        asked.measure_slopes(estimators)
+        gate.measure_slopes(estimators)
         report("numeric gate: slopes again")
-        asked.measure_again(estimators)
+        gate.measure_again(estimators)
     except RunnerFailedError as error:
         if error.phase != "compute":
             raise
-        return asked.evidence(failure=error.message), first
-    return asked.evidence(), first
+        return gate.evidence(failure=error.message), first
+    return gate.evidence(), first
 
 
 def most_passes(estimators: Sequence[Estimator], directions: int) -> int:
     """Forward passes over a batch that a gate takes at most; a tangent counts as one."""
     differences = [each for each in estimators if each != "tangent"]
     look = 2 * min(directions, _CALIBRATION_DIRECTIONS)
-    looks = {"central": 1 + 2 * StepSearch.TURNS, "forward": 1 + StepSearch.TURNS}
+    asked = {"central": 4 * StepSearch.TURNS, "forward": 2 * StepSearch.TURNS}
+    looks = min(sum(asked[each] for each in differences), STEPS + 1)  # none is looked at twice
     repeated = min(directions, _REPEATED_DIRECTIONS)
     return (
         3
         + bool(differences)
-        + look * sum(looks[each] for each in differences)
+        + look * looks
         + sum(_slope_passes(each, directions) for each in estimators)
         + sum(_slope_passes(each, repeated) for each in estimators)
     )
@@ -91,8 +92,8 @@ def _slope_passes(estimator: Estimator, directions: int) -> int:
 
 
 @dataclass
-class _Asked:
-    """The jobs on one device, and what they have answered so far."""
+class _Gate:
+    """The gate's jobs on one device, and what they have answered so far."""
 
     installed: InstalledRunner
     questions: Questions
@@ -178,6 +179,7 @@ class _Asked:
             directions=questions.directions,
             exact=questions.exact,
             steps=tuple(each for _, each in sorted(self.steps.items()) if each is not None),
+            calibration_loss=self.base if self.steps else None,
             measured=tuple(
                 EstimatorSlopes(
                     estimator=estimator,

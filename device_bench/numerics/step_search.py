@@ -12,32 +12,31 @@ parts with known factors (`_DISCREPANCIES`):
 * `forward`: the slope at ε less the central one there, which is (L₊ + L₋ − 2L) / 2ε: √¾ of the
   rounding and all of the curvature.
 
-At the two finest steps a discrepancy is rounding alone, which gives a. Elsewhere curvature counts
-as visible where the discrepancy is above `_VISIBLE` times the rounding expected there. That is
-true above some ε and false below; bisection on log ε finds it, and the least error lies a known
-factor below. `_VISIBLE` is far above 1 since rounding is not quite the same at all ε, and the root
-mean square over eight directions is off by a quarter itself. An ε that is off by a factor of 1.5
-costs 40 % more error at most.
+So it is V-shaped too. Bisection on log ε follows it down: where it is no higher at 2ε than at ε/2,
+the bottom lies above ε. Such neighbours are compared, and no absolute level of rounding is assumed,
+since σ is not the same at all ε: losses at neighbouring values round alike, and engines that
+quantize activations reach their full rounding only at some ε. Around the bottom the two parts are
+fitted, and the least error follows from them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from android_harness.job import Estimator
 from device_bench.numerics.contract import StepLosses
+from device_bench.statistics import root_mean_square
 
 FINEST = 1e-5
 STEPS = 14  # each twice the one before; the coarsest is 0.08
-_VISIBLE = 4.0
-_FINE = (0, 1)
+# Steps on either side of the bottom to which the two parts are fitted.
+_REACH = 2
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,6 @@ class _Discrepancy:
     order: int  # p
     rounding: float  # its rounding over the slope's
     curvature: float  # its curvature over the slope's
-
-    @property
-    def best_over_visible(self) -> float:
-        """The ε of the least error over that at which curvature becomes visible."""
-        curvature_over_rounding = (self.rounding / self.curvature) * (_VISIBLE**2 - 1) ** 0.5
-        return float((self.order * curvature_over_rounding**2) ** (-0.5 / (self.order + 1)))
 
 
 _DISCREPANCIES: dict[Estimator, _Discrepancy] = {
@@ -76,28 +69,27 @@ class BestStep(NamedTuple):
 class StepSearch:
     """The search for one estimator's step: give it the losses that it wants, until it wants none.
 
-    Central differences want two steps each turn and three in the first, forward ones one and two.
+    Central differences want up to four steps each turn, forward ones two.
 
     Args:
         estimator: central or forward.
     """
 
-    TURNS: ClassVar[int] = 1 + math.ceil(math.log2(STEPS - _FINE[-1]))  # at most
+    TURNS: ClassVar[int] = math.ceil(math.log2(STEPS - 1))  # at most
 
     def __init__(self, estimator: Estimator) -> None:
         self.estimator = estimator
         self._discrepancy = _DISCREPANCIES[estimator]
-        self._rounding: float | None = None  # of a discrepancy, times ε; None: not yet known
-        self._hidden, self._visible = _FINE[-1], STEPS
+        self._seen: dict[int, float] = {}  # discrepancies by their steps
+        self._low, self._high = 0, STEPS - 1  # the bottom lies between them
 
     @property
     def _asked(self) -> tuple[int, ...]:
         """The steps whose discrepancies are needed next; none when the search is over."""
-        if self._rounding is None:
-            return _FINE
-        if self._visible - self._hidden <= 1:
+        if self._high - self._low <= 1:
             return ()
-        return ((self._hidden + self._visible) // 2,)
+        middle = (self._low + self._high) // 2
+        return (middle - 1, middle + 1)
 
     @property
     def wanted(self) -> tuple[int, ...]:
@@ -109,50 +101,54 @@ class StepSearch:
         """One turn.
 
         Args:
-            losses: at the wanted steps; None: the backend could compute none, as where numbers
-                overflow, which coarse steps alone make them do.
+            losses: at the wanted steps; None: the backend could not compute them all, as where
+                numbers overflow, which coarse steps alone make them do.
             base: the loss at θ.
         """
-        asked = self._asked
+        finer, coarser = self._asked
+        middle = finer + 1
         if losses is None:
-            self._visible = asked[0]
+            self._high = middle
             return
-        seen = [self._seen(losses, step, base) * epsilon_at(step) for step in asked]
-        if self._rounding is None:
-            self._rounding = _rms(np.array(seen))
-        elif seen[0] > _VISIBLE * self._rounding:
-            self._visible = asked[0]
+        for step in (finer, coarser):
+            self._seen[step] = self._discrepancy_at(losses, step, base)
+        if self._seen[coarser] <= self._seen[finer]:
+            self._low = middle
         else:
-            self._hidden = asked[0]
+            self._high = middle
 
-    def _seen(self, losses: Mapping[int, StepLosses], step: int, base: float) -> float:
-        """The root mean square discrepancy over the directions."""
-        here = _Losses(losses[step])
+    def _discrepancy_at(self, losses: Mapping[int, StepLosses], step: int, base: float) -> float:
+        """The root mean square over the directions."""
+        here = losses[step]
         if self.estimator == "forward":
-            return _rms((here.plus + here.minus - 2 * base) / (2 * here.epsilon))
-        return _rms(here.slopes - _Losses(losses[step - 1]).slopes)
+            return root_mean_square(here.forward_less_central(base))
+        return root_mean_square(here.central_slopes - losses[step - 1].central_slopes)
 
     def best(self) -> BestStep:
         """The step of the least error, once nothing more is wanted."""
-        epsilon = 2**0.5 * epsilon_at(self._hidden) * self._discrepancy.best_over_visible
-        rounding = (self._rounding or 0.0) / self._discrepancy.rounding / epsilon
-        # There the square of the curvature is 1/p of that of the rounding.
-        error = rounding * (1 + 1 / self._discrepancy.order) ** 0.5
+        at = self._discrepancy
+        near = [step for step in self._seen if self._low - _REACH <= step <= self._high + _REACH]
+        rounding, curvature = self._parts(near)
+        least, most = epsilon_at(self._low), epsilon_at(self._high)
+        epsilon = most if curvature == 0 else least
+        if rounding > 0 and curvature > 0:
+            ratio = rounding**2 / (at.order * curvature**2)
+            bottom = ratio ** (0.5 / (at.order + 1))
+            epsilon = min(max(bottom, least / 2), 2 * most)
+        error = math.hypot(rounding / epsilon, curvature * epsilon**at.order)
         return BestStep(epsilon=epsilon, error=error)
 
-
-class _Losses:
-    """`StepLosses` as arrays."""
-
-    def __init__(self, losses: StepLosses) -> None:
-        self.epsilon = losses.epsilon
-        self.plus: NDArray[np.float64] = np.array(losses.plus)
-        self.minus: NDArray[np.float64] = np.array(losses.minus)
-
-    @cached_property
-    def slopes(self) -> NDArray[np.float64]:
-        return (self.plus - self.minus) / (2 * self.epsilon)
-
-
-def _rms(values: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+    def _parts(self, steps: Sequence[int]) -> tuple[float, float]:
+        """a and b of the slope's error, fitted to the squares of the discrepancies there."""
+        at = self._discrepancy
+        epsilons = np.array([epsilon_at(step) for step in steps])
+        seen = np.array([self._seen[step] for step in steps])
+        if not np.any(seen > 0):
+            return 0.0, 0.0
+        # Relative to each, so that the high ones do not decide alone.
+        weights = 1 / np.maximum(seen, np.max(seen) * np.finfo(np.float64).eps) ** 2
+        parts = [at.rounding / epsilons, at.curvature * epsilons**at.order]
+        columns = np.square(parts)
+        scale = np.max(columns * weights, axis=1)
+        (rounding, curvature), _ = nnls((columns * weights / scale[:, None]).T, seen**2 * weights)
+        return float(np.sqrt(rounding / scale[0])), float(np.sqrt(curvature / scale[1]))

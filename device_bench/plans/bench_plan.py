@@ -21,7 +21,7 @@ from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import STANDARD_WARMUP, Estimator
 from device_bench.plans.cores import Placements, ThreadCount, placements_on
 from device_bench.plans.plain_yaml import plain_yaml
-from device_bench.plans.plan import SweepPlan, arms_of, settings_error, sweep_plan
+from device_bench.plans.sweep_plan import SweepPlan, arms_of, settings_error, sweep_plan
 from device_bench.statistics import MINIMUM_FOR_INTERVAL
 from exporters.contract import Contract
 from exporters.errors import ContractError

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from android_harness.facts.cores_to_use import CoresName, mask_of, named_cores
 from android_harness.facts.device_facts import DeviceFacts
 from device_bench.errors import SweepSettingsError
-from device_bench.plans.plan import cores_in
+from device_bench.plans.sweep_plan import cores_in
 
 ANY = "any"
 AS_CORES = "cores"

@@ -10,7 +10,7 @@ import numpy as np
 from android_harness.examples import NO_LOSS, Example, write_examples
 from device_bench.costs.setting import LossPositions
 from device_bench.errors import SweepSettingsError
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from exporters.manifest import Architecture
 
 

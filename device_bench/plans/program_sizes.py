@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from device_bench.errors import SweepSettingsError
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from exporters.manifest import Program
 
 

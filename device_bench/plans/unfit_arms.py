@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from device_bench.errors import SweepSettingsError
 from device_bench.plans.examples import RandomExamples
-from device_bench.plans.plan import Arm
 from device_bench.plans.program_sizes import refuse_arms_without_program
+from device_bench.plans.sweep_plan import Arm
 from exporters.lora.request import layers_text
 from exporters.manifest import Manifest
 

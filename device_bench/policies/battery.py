@@ -1,6 +1,7 @@
 """A battery that is nearly empty, or saved: Android slows down for either.
 
-What is plugged in changes no time; energy measured then counts for nothing (`fitting/energy.py`).
+What is plugged in changes no time; energy measured then counts for nothing
+(`fitting/arm_energy.py`).
 """
 
 from __future__ import annotations

@@ -68,6 +68,6 @@ CORE_FREQUENCY = Policy(
     f"the cores ran below {_LEAST_SHARE:.0%} of the frequency that they had in the sweep's best "
     "job: hot, or held back to save power",
     "let the device cool down, keep its screen on and battery saver off, and pin the job with "
-    "--cpu-mask",
+    "--cores",
     _look,
 )

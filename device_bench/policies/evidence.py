@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from android_harness.telemetry.trace import Trace
-from device_bench.conditions.conditions import Boundary
-from device_bench.samples.samples import Measurement
+from device_bench.conditions.job_conditions import Boundary
+from device_bench.samples.measurement import Measurement
 
 # A governor takes a part of a second to raise the clock, and readings come 4 times a second.
 _SHORTEST_FOR_FREQUENCIES_NS = 1_000_000_000
@@ -44,7 +44,7 @@ class JobEvidence:
     @property
     def cores(self) -> float:
         """CPU seconds per second of its steady repetitions."""
-        steady = [sample for sample in self.measurement.samples if sample.phase == "steady"]
+        steady = self.measurement.steady
         return sum(each.cpu_ns for each in steady) / sum(each.wall_ns for each in steady)
 
     @property
@@ -63,8 +63,7 @@ def job_evidence(measurements: Sequence[Measurement], trace: Trace) -> list[JobE
 
 
 def _evidence(measurement: Measurement, trace: Trace) -> JobEvidence:
-    steady = [sample for sample in measurement.samples if sample.phase == "steady"]
-    start_ns, end_ns = steady[0].start_ns, steady[-1].start_ns + steady[-1].wall_ns
+    start_ns, end_ns = measurement.steady_span_ns
     frequencies = {}
     if end_ns - start_ns >= _SHORTEST_FOR_FREQUENCIES_NS:
         frequencies = {
@@ -74,8 +73,8 @@ def _evidence(measurement: Measurement, trace: Trace) -> JobEvidence:
         }
     return JobEvidence(
         measurement=measurement,
-        times_ns=np.array([sample.start_ns for sample in steady], np.float64),
-        seconds=np.array([sample.seconds_per_probe for sample in steady]),
+        times_ns=np.array([sample.start_ns for sample in measurement.steady], np.float64),
+        seconds=np.array(measurement.steady_seconds),
         thermal_status=_thermal_status(measurement, trace, start_ns, end_ns),
         frequencies=frequencies,
         cooling={

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from device_bench.plans.plan import Arm, placement_text
+from device_bench.plans.sweep_plan import Arm, placement_text
 from device_bench.policies.evidence import JobEvidence
 from device_bench.policies.policy import Finding, Policy
 
@@ -38,7 +38,6 @@ INTERFERENCE = Policy(
     "cores-were-shared",
     f"jobs got less CPU time than the arm's best job, by more than {_MOST_LOST_CORES:g} cores: "
     "other programs ran, or the threads waited for memory",
-    "close other programs, use fewer --threads than there are cores, or pin the job with "
-    "--cpu-mask",
+    "close other programs, use fewer --threads than there are cores, or pin the job with --cores",
     _look,
 )

@@ -38,6 +38,6 @@ PACE = Policy(
     "pace-fell",
     f"a fixed loop of arithmetic took more than {_MOST_OF_BEST:g} times as long around jobs as "
     "around the sweep's best one: the core was slower, or was shared",
-    "let the device cool down, close other programs, and pin the job with --cpu-mask",
+    "let the device cool down, close other programs, and pin the job with --cores",
     _look,
 )

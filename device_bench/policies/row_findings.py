@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.policies.battery import BATTERY_LOW, BATTERY_SAVER
 from device_bench.policies.cooldown_patience import COOLDOWN_PATIENCE
 from device_bench.policies.cooling_device import COOLING_DEVICE

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.policies.change_point import slower_from
 from device_bench.policies.evidence import JobEvidence
 from device_bench.policies.policy import Finding, Policy

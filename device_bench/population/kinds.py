@@ -11,7 +11,7 @@ from device_bench.errors import PopulationError
 from device_bench.population.core_designs import Arithmetic
 from device_bench.population.device_speed import DeviceSpeed, device_speed
 from device_bench.profiles.profile import BackendProfile, Profile
-from device_bench.samples.samples import CPU_BACKENDS
+from device_bench.samples.measurement import CPU_BACKENDS
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from device_bench.costs.cost_model import TERMS
-from device_bench.costs.models import CostModel
+from device_bench.costs.cost_model import TERMS, CostModel
 from device_bench.population.kinds import Kind, PopulationRule
 from device_bench.profiles.profile import (
     ArmSummary,

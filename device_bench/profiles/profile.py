@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -18,11 +18,13 @@ from pydantic import (
 
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.job import Estimator
-from device_bench.costs.models import CostModel, MemoryModel
+from device_bench.costs.cost_model import CostModel
+from device_bench.costs.memory_model import MemoryModel
 from device_bench.costs.setting import Setting
 from device_bench.costs.work import ModelShape
 from device_bench.numerics.contract import Numerics, SlopeError
 from device_bench.profiles.version_2 import since_version_2
+from device_bench.statistics import summarise
 from exporters.contract import Contract, Migration, Part
 
 Provenance = Literal["measured", "modelled"]
@@ -35,6 +37,12 @@ class Interval(Part):
     value: PositiveFloat
     low: NonNegativeFloat
     high: PositiveFloat
+
+    @classmethod
+    def of_median(cls, values: Sequence[float]) -> Self:
+        """The median of one value or more, all positive (`statistics.summarise`)."""
+        summary = summarise(values)
+        return cls(value=summary.median, low=summary.low, high=summary.high)
 
 
 class EnergyModel(Part):
@@ -83,7 +91,7 @@ class ArmSummary(Part):
     provenance: Provenance
     # The inclusive range of layers whose LoRA moved; None: all adapted layers.
     layers: tuple[NonNegativeInt, NonNegativeInt] | None = None
-    # Above what an idle device takes (`fitting/energy.py`); None: not measured beyond doubt.
+    # Above what an idle device takes (`fitting/arm_energy.py`); None: not measured beyond doubt.
     joules_per_probe: Interval | None = None
     # Per probe, of the first ones in a process; None: in samples of before they were told apart.
     first_seconds: Interval | None = None

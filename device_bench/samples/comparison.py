@@ -18,9 +18,10 @@ from scipy import stats
 
 from android_harness.state.held_settings import SETTINGS_NAME, HeldSettings
 from device_bench.errors import ComparisonError
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
+from device_bench.samples.samples_folder import SAMPLES_NAME, SWEEP_NAME, read_measurements
 from device_bench.samples.stop_rule import job_median
 from device_bench.statistics import summarise
 from exporters.contract import Part

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from device_bench.plans.plan import Arm, Slot, SweepPlan
-from device_bench.samples.samples import Measurement
+from device_bench.plans.sweep_plan import Arm, Slot, SweepPlan
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.stop_rule import StopRule, job_median
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from device_bench.costs.setting import Setting
 from device_bench.profiles.profile import Placement
-from device_bench.samples.samples import Measurement
+from device_bench.samples.measurement import Measurement
 
 _Key = tuple[int, str | None]  # as `Arm.placement`
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.records import HelloRecord
 from device_bench.costs.work import ModelShape
-from device_bench.plans.plan import Slot, SweepPlan
+from device_bench.plans.sweep_plan import Slot, SweepPlan
 from exporters.contract import Contract
 
 

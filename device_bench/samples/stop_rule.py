@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from device_bench.plans.plan import SweepPlan
-from device_bench.samples.samples import Measurement
+from device_bench.plans.sweep_plan import SweepPlan
+from device_bench.samples.measurement import Measurement
 from device_bench.statistics import median_interval
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from device_bench.errors import SweepSettingsError
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.placement import compare_placements, on_placement
-from device_bench.samples.samples import SUSTAINED_NAME, Measurement, read_measurements
+from device_bench.samples.samples_folder import SUSTAINED_NAME, read_measurements
 from device_bench.samples.time_left import TimeLeft
 
 # A repetition of so long is a point of the curve.
@@ -116,8 +117,8 @@ def long_run_timeout_s(timeout_s: float | None, minutes: float) -> float | None:
 
 def sustained_seconds(measurement: Measurement) -> float:
     """From the begin of the first repetition to the end of the last."""
-    first, last = measurement.samples[0], measurement.samples[-1]
-    return (last.start_ns + last.wall_ns - first.start_ns) / 1e9
+    start_ns, end_ns = measurement.span_ns
+    return (end_ns - start_ns) / 1e9
 
 
 def longest_run(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from device_bench.plans.plan import Arm, SweepPlan
+from device_bench.plans.sweep_plan import Arm, SweepPlan
 from device_bench.profiles.profile import BackendProfile
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.outstanding import jobs_left
-from device_bench.samples.samples import Measurement
 
 
 @dataclass(frozen=True)

@@ -13,25 +13,20 @@ from android_harness.records import HelloRecord, Record
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.conditions.job_boundaries import JobBoundaries
 from device_bench.numerics.contract import NumericEvidence
-from device_bench.numerics.judge import judge_numerics
-from device_bench.numerics.measure import NUMERICS_NAME, measure_numerics
-from device_bench.numerics.questions import Questions, exported_questions, random_questions
 from device_bench.plans.examples import RandomExamples
-from device_bench.plans.plan import Arm, Slot, SweepPlan
+from device_bench.plans.sweep_plan import Arm, Slot, SweepPlan
 from device_bench.plans.unfit_arms import refuse_unfit_arms
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import (
+from device_bench.samples.samples_folder import (
     EXAMPLES_NAME,
     SAMPLES_NAME,
     SUSTAINED_NAME,
     SWEEP_NAME,
-    TABLE_NAME,
-    Measurement,
     append_measurement,
     drop_torn_line,
+    make_samples_folder,
     read_measurements,
-    samples_folder,
-    samples_table,
 )
 from device_bench.samples.sustained import (
     POINT_MS,
@@ -40,8 +35,9 @@ from device_bench.samples.sustained import (
     longest_run,
     repetitions_for,
 )
+from device_bench.samples.table import TABLE_NAME, samples_table
 from device_bench.samples.time_left import TimeLeft, time_left
-from device_bench.sweeps.numeric_refusal import passes_gate, refuse_wrong_numbers
+from device_bench.sweeps.numeric_gate import numeric_evidence, refuse_wrong_numbers
 from device_bench.sweeps.operators import (
     OPERATORS_NAME,
     measure_operators,
@@ -119,7 +115,7 @@ class BundleSweep:
             SweepMismatchError: the folder holds the samples of another sweep.
             SamplesError: its samples are damaged, or it is a file.
         """
-        samples_folder(self.folder)
+        make_samples_folder(self.folder)
         self._sweep = begin_or_resume(self.installed, self.plan, self.folder / SWEEP_NAME)
         examples = self.folder / EXAMPLES_NAME
         if not examples.exists():
@@ -128,50 +124,32 @@ class BundleSweep:
         drop_torn_line(self.folder / SAMPLES_NAME)
         self.measurements = read_measurements(self.folder / SAMPLES_NAME)
 
-    def pass_gate(self, report: Callable[[str], None], *, time_anyway: bool = False) -> None:
+    def pass_numeric_gate(
+        self, report: Callable[[str], None], *, time_anyway: bool = False
+    ) -> None:
         """Makes sure that the backend computes what was exported, before anything is timed.
 
-        Reads numerics.json where an earlier process has written it; what was refused then is asked
-        again, since its cause may be mended, unless jobs were timed with it. `report` is called
-        before each job with what it is for.
-
         Args:
+            report: called before each job with what it is for.
             time_anyway: go on with a backend that does not; its profile is invalid.
 
         Raises:
             NumericGateError: it does not.
             DeviceError: a job failed.
         """
-        path = self.folder / NUMERICS_NAME
-        evidence = NumericEvidence.read(path) if path.exists() else None
-        final = time_anyway or bool(self.measurements)
-        if evidence is None or not (final or passes_gate(judge_numerics(evidence))):
-            first = self.plan.arms[0]
-            evidence, records = measure_numerics(
-                self.installed,
-                self._questions(),
-                list(dict.fromkeys(arm.estimator for arm in self.plan.arms)),
-                threads=first.threads,
-                cpu_mask=first.cpu_mask,
-                timeout_s=self._timeout_s,
-                run_name=self.sweep.run_name,
-                report=report,
-            )
-            evidence.write(path)
-            self._keep_hello(records)
-        self._evidence = evidence
-        if not time_anyway:
-            refuse_wrong_numbers(judge_numerics(evidence), self.installed.target.name, path)
-
-    def _questions(self) -> Questions:
-        manifest = self.installed.bundle.manifest
-        smallest = min(self.plan.arms, key=lambda arm: arm.batch * arm.tokens)
-        return exported_questions(manifest, self.folder) or random_questions(
-            self.folder / EXAMPLES_NAME,
-            self._examples.lines_of(smallest),
-            smallest.batch * smallest.tokens,
-            self.plan.seed,
+        self._evidence, records = numeric_evidence(
+            self.installed,
+            self.plan,
+            self._examples,
+            self.folder,
+            final=time_anyway or bool(self.measurements),
+            timeout_s=self._timeout_s,
+            run_name=self.sweep.run_name,
+            report=report,
         )
+        self._keep_hello(records)
+        if not time_anyway:
+            refuse_wrong_numbers(self._evidence, self.installed.target.name, self.folder)
 
     def measure(self, slot: Slot, boundaries: JobBoundaries) -> Measurement:
         """Runs the job, once the device is cool, and appends what it measured to the samples.

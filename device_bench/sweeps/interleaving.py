@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from device_bench.plans.plan import Slot
+from device_bench.plans.sweep_plan import Slot
 from device_bench.samples.outstanding import due_in
 from device_bench.sweeps.bundle_sweep import BundleSweep
 

@@ -17,7 +17,7 @@ from android_harness.job import TimeTask
 from android_harness.records import LoadRecord, OperatorsRecord
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.errors import SweepSettingsError
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from exporters.durable_files import replaced_atomically
 from exporters.lora.request import layers_text
 

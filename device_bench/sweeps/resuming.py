@@ -8,9 +8,9 @@ from pathlib import Path
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.costs.model_shape import model_shape
 from device_bench.errors import SweepMismatchError
-from device_bench.plans.plan import SweepPlan
+from device_bench.plans.sweep_plan import SweepPlan
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import jobs_measured
+from device_bench.samples.samples_folder import jobs_measured
 
 
 def begin_or_resume(installed: InstalledRunner, plan: SweepPlan, path: Path) -> Sweep:

@@ -10,14 +10,12 @@ from android_harness.job import STANDARD_WARMUP, Warmup
 from android_harness.runs.installed_runner import InstalledRunner
 from device_bench.conditions.job_boundaries import JobBoundaries
 from device_bench.costs.setting import LossPositions
-from device_bench.plans.plan import Arm, arms_of, sweep_plan
+from device_bench.plans.sweep_plan import Arm, sweep_plan
 from device_bench.samples.provenance import Sweep
 from device_bench.samples.sustained import LongRun, long_run_left
 from device_bench.samples.time_left import TimeLeft, all_left
 from device_bench.sweeps.bundle_sweep import BundleSweep
 from device_bench.sweeps.interleaving import interleaved
-
-__all__ = ["Arm", "arms_of", "run_sweep", "run_sweeps"]
 
 # Called with what is measured next, the jobs that are done, and what is left.
 OnProgress = Callable[[str, int, TimeLeft], None]
@@ -76,7 +74,7 @@ def run_sweeps(
 
     with conditions or nullcontext():
         for sweep in sweeps:
-            sweep.pass_gate(report, time_anyway=time_anyway)
+            sweep.pass_numeric_gate(report, time_anyway=time_anyway)
         for sweep, slot in interleaved(sweeps):
             report(sweep.plan.arms[slot.arm].label)
             sweep.measure(slot, boundaries)

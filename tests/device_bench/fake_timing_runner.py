@@ -28,8 +28,8 @@ from android_harness.records import (
     WarmupRecord,
 )
 from android_harness.target import CommandResult
+from device_bench.costs.cost_model import CostModel
 from device_bench.costs.model_shape import model_shape
-from device_bench.costs.models import CostModel
 from device_bench.costs.setting import Setting
 from exporters.lora.layout import LoraLayout
 from exporters.manifest import Architecture, Parity, SlopeReference, TensorTypes

@@ -9,10 +9,10 @@ from typing import Any
 
 from android_harness.facts.device_facts import parse_device_facts
 from android_harness.job import NO_WARMUP
-from device_bench.plans.plan import Arm, Slot, sweep_plan
+from device_bench.plans.sweep_plan import Arm, Slot, sweep_plan
 from device_bench.profiles.version_2 import COUNTING
+from device_bench.samples.measurement import Measurement, Sample
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import Measurement, Sample
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
-from device_bench.costs.memory_model import fit_memory_model
-from device_bench.costs.models import CostModel, MemoryModel
+from device_bench.costs.cost_model import CostModel
+from device_bench.costs.memory_model import MemoryModel, fit_memory_model
 from device_bench.fitting.energy_model import fit_energy_model
 from device_bench.numerics.contract import EstimatorNumerics, Numerics, SlopeError
 from device_bench.profiles.profile import ArmSummary, BackendProfile, Interval, Profile

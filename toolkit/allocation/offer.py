@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from device_bench.costs.models import CostModel
+from device_bench.costs.cost_model import CostModel
 from device_bench.costs.setting import Setting
 from device_bench.costs.work import ModelShape
 from device_bench.profiles.profile import ArmSummary, BackendProfile, Profile

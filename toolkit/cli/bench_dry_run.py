@@ -12,7 +12,7 @@ from rich.table import Table
 from android_harness.facts.device_facts import read_device_facts
 from android_harness.targets.open_target import open_target
 from device_bench.plans.bench_plan import BenchPlan
-from device_bench.plans.plan import Arm, Slot, SweepPlan, placement_text
+from device_bench.plans.sweep_plan import Arm, Slot, SweepPlan, placement_text
 from device_bench.profiles.profile import Profile
 from device_bench.samples.outstanding import due_in
 from device_bench.samples.sustained import LongRun, long_run_left

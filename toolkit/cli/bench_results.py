@@ -13,12 +13,17 @@ from rich.table import Table
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.samples.outstanding import least_left
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import SAMPLES_NAME, SWEEP_NAME, jobs_measured, read_measurements
+from device_bench.samples.samples_folder import (
+    SAMPLES_NAME,
+    SWEEP_NAME,
+    jobs_measured,
+    read_measurements,
+)
 from exporters.errors import FwdllmError
 from toolkit.cli.console import out
 from toolkit.cli.fleet import Outcome
 from toolkit.cli.fleet_display import whole_message_of
-from toolkit.cli.profile import estimator_tables, placement_tables
+from toolkit.cli.profile_tables import estimator_tables, placement_tables
 
 
 def row_of(outcome: Outcome[list[Path]], folder: Path, samples: Sequence[Path]) -> dict[str, Any]:

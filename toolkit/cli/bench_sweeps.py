@@ -10,9 +10,10 @@ from android_harness.fleet.task_queue import Report
 from android_harness.target import Target
 from device_bench.conditions.job_boundaries import JobBoundaries
 from device_bench.plans.bench_plan import BenchPlan
-from device_bench.plans.plan import Arm, SweepPlan
+from device_bench.plans.sweep_plan import Arm, SweepPlan
 from device_bench.profiles.profile import Profile
-from device_bench.samples.samples import SAMPLES_NAME, Measurement, read_measurements
+from device_bench.samples.measurement import Measurement
+from device_bench.samples.samples_folder import SAMPLES_NAME, read_measurements
 from device_bench.samples.sustained import LongRun, long_run_left
 from device_bench.samples.time_left import TimeLeft, all_left, job_seconds, least_seconds, time_left
 from device_bench.sweeps.bench_parts import BenchPart

@@ -11,7 +11,7 @@ import typer
 from toolkit.cli.allocate import table as allocation_table
 from toolkit.cli.console import err, out, progress_bars
 from toolkit.cli.export import summary as bundle_summary
-from toolkit.cli.profile import tables as profile_tables
+from toolkit.cli.profile_tables import arm_tables
 from toolkit.cli.training_output import summary as training_summary
 
 
@@ -37,7 +37,7 @@ def demo(
         )
     out.print(bundle_summary(result.bundle))
     for profile in result.profiles:
-        for table in profile_tables(profile):
+        for table in arm_tables(profile):
             out.print(table)
     out.print(allocation_table(result.allocation))
     out.print(training_summary(result.training.rounds))

@@ -88,7 +88,7 @@ def llama_bench(
 ) -> None:
     """Make a coarse profile, never valid, of a phone that was measured with llama-bench."""
     from exporters.manifest import Bundle
-    from toolkit.cli.profile import tables
+    from toolkit.cli.profile_tables import arm_tables
     from toolkit.exchange.llama_bench import profile_of_results, read_results
 
     profile = profile_of_results(
@@ -102,7 +102,7 @@ def llama_bench(
     if json:
         print_json(profile.model_dump(mode="json"))
         return
-    for table in tables(profile):
+    for table in arm_tables(profile):
         out.print(table)
     word = "expired" if profile.expired(datetime.now(UTC)) else "expires"
     err.print(f"{word} at {profile.expires_at:%Y-%m-%d %H:%M %Z}", highlight=False)

@@ -15,8 +15,9 @@ from android_harness.job import Warmup
 from android_harness.runs.installed_runner import InstalledRunner, install_runner
 from android_harness.targets.open_target import open_target
 from device_bench.fitting.fit_profile import fit_profile
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import Profile
-from device_bench.sweeps.sweep import arms_of, run_sweep
+from device_bench.sweeps.sweep import run_sweep
 from exporters.errors import FwdllmError
 from exporters.gguf.export import LoraRequest, export_gguf
 from exporters.manifest import Bundle

@@ -9,7 +9,7 @@ from pathlib import Path
 from flwr.app import ConfigRecord
 
 from android_harness.job import Estimator
-from device_bench.costs.models import CostModel
+from device_bench.costs.cost_model import CostModel
 from device_bench.costs.work import ModelShape
 from device_bench.profiles.profile import Profile
 from exporters.durable_files import write_atomically

@@ -18,8 +18,8 @@ import numpy as np
 from pydantic import AwareDatetime, BaseModel, NonNegativeInt, PositiveInt, ValidationError
 
 from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
-from device_bench.costs.cost_model import fit_cost_model
-from device_bench.costs.models import CostModel, MemoryModel
+from device_bench.costs.cost_model import CostModel, fit_cost_model
+from device_bench.costs.memory_model import MemoryModel
 from device_bench.costs.setting import Setting
 from device_bench.costs.work import ModelShape
 from device_bench.profiles.profile import (

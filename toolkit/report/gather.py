@@ -13,15 +13,16 @@ from android_harness.facts.device_facts import DeviceFacts
 from android_harness.state.held_settings import SETTINGS_NAME, HeldSettings
 from android_harness.telemetry.records import TELEMETRY_NAME
 from android_harness.telemetry.trace import Trace, read_trace
-from device_bench.fitting.energy import ArmEnergy, arm_energies
+from device_bench.fitting.arm_energy import ArmEnergy, arm_energies
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.measure import NUMERICS_NAME
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.profiles.profile import Profile
 from device_bench.profiles.profile_files import MANY_SUFFIX, read_profiles
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import SAMPLES_NAME, SWEEP_NAME, Measurement, read_measurements
+from device_bench.samples.samples_folder import SAMPLES_NAME, SWEEP_NAME, read_measurements
 from device_bench.samples.sustained import longest_run
 from exporters.errors import FwdllmError
 from exporters.manifest import MANIFEST_NAME, Bundle

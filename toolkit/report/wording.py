@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.profiles.profile import ArmSummary, Interval
 from exporters.lora.request import layers_text
 

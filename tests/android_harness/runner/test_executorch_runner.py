@@ -42,6 +42,7 @@ from android_harness.runs.installed_runner import InstalledRunner, install_runne
 from android_harness.targets.local_target import LocalTarget
 from android_harness.targets.open_target import open_target
 from exporters.adapter_values import adapter_values
+from exporters.durable_files import sha256_of
 from exporters.errors import FwdllmError
 from exporters.lora.combination import Combination
 from exporters.lora.support import Support
@@ -385,6 +386,9 @@ def _cut_weights(manifest: Any, folder: Path) -> None:
     content = bytearray(path.read_bytes())
     content[8:12] = b"GGUF"
     path.write_bytes(content)
+    for file in manifest["files"]:
+        if file["name"] == path.name:
+            file["sha256"] = sha256_of(path)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_each_group_may_be_three_degrees_above_the_sweeps_begin() -> None:
 
 
 def test_a_resumed_sweep_has_the_limits_of_its_begin() -> None:
-    device = Device({"soc": 70}, {"soc": 52}, began_at={"soc": 50})
+    device = Device({"soc": 70}, {"soc": 52}, heat_at_begin={"soc": 50})
 
     assert device.job().outcome == "cooled down"
 

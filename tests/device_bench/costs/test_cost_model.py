@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_bench.costs.cost_model import TERMS, determined, fit_cost_model
-from device_bench.costs.models import CostModel
+from device_bench.costs.cost_model import TERMS, CostModel, determined, fit_cost_model
 from device_bench.costs.setting import Layers, Setting
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from tests.device_bench.fake_timing_runner import COST, SHAPE, TANGENT_COST
 
 WHOLE: list[Layers | None] = [None]

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_bench.costs.memory_model import fit_memory_model
-from device_bench.costs.models import MemoryModel
+from device_bench.costs.memory_model import MemoryModel, fit_memory_model
 from device_bench.costs.setting import Setting
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from tests.device_bench.fake_timing_runner import SHAPE
 
 MEASURED = [arm.setting for arm in arms_of([1, 4], [32, 128], [1, 8], ["central", "forward"])]

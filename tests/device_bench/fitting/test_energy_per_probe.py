@@ -14,10 +14,10 @@ from android_harness.telemetry.records import (
     TelemetryReading,
     TelemetryRecord,
 )
-from device_bench.fitting.energy import SHORTEST_JOB_S, ArmEnergy, arm_energies
+from device_bench.fitting.arm_energy import SHORTEST_JOB_S, ArmEnergy, arm_energies
 from device_bench.fitting.fit_profile import fit_profile
-from device_bench.plans.plan import Arm, arms_of
-from device_bench.samples.samples import Measurement, Sample, Slot
+from device_bench.plans.sweep_plan import Arm, Slot, arms_of
+from device_bench.samples.measurement import Measurement, Sample
 from device_bench.sweeps.sweep import run_sweep
 from tests.device_bench.fake_timing_runner import FakeInstalledRunner
 

@@ -12,8 +12,9 @@ from device_bench.costs.setting import Setting
 from device_bench.errors import SamplesError
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.numerics.contract import NumericEvidence
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import BackendProfile, Profile
-from device_bench.sweeps.sweep import arms_of, run_sweep
+from device_bench.sweeps.sweep import run_sweep
 from exporters.errors import ContractError
 from tests.device_bench.fake_timing_runner import (
     LOAD_NS,

@@ -14,10 +14,11 @@ from device_bench.errors import NumericGateError
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.numerics.contract import NumericEvidence
 from device_bench.numerics.measure import most_passes
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import BackendProfile
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import read_measurements
-from device_bench.sweeps.sweep import arms_of, run_sweep
+from device_bench.samples.samples_folder import read_measurements
+from device_bench.sweeps.sweep import run_sweep
 from exporters.errors import ContractError
 from tests.device_bench.fake_numbers import FakeNumbers
 from tests.device_bench.fake_timing_runner import EXACT, PARITY, REFERENCE, FakeInstalledRunner
@@ -161,7 +162,7 @@ def test_a_loss_that_differs_each_time_is_told(tmp_path: Path) -> None:
 
     numerics = profiled(tmp_path).numerics
     assert numerics is not None and numerics.loss_as_exported
-    assert numerics.loss_repeatability == pytest.approx(0.01, rel=0.6)
+    assert 0.001 < numerics.loss_repeatability < 0.03  # of three losses
     central = numerics.of("central")
     assert central is not None and central.repeat_noise > 0
 

@@ -10,7 +10,7 @@ from android_harness.facts.cpu import CpuCluster
 from android_harness.facts.device_facts import DeviceFacts, parse_device_facts
 from device_bench.errors import SweepSettingsError
 from device_bench.plans.cores import placements_on
-from device_bench.plans.plan import cores_in
+from device_bench.plans.sweep_plan import cores_in
 
 UNKNOWN = parse_device_facts("")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from device_bench.errors import SweepSettingsError
-from device_bench.plans.plan import Arm, arms_of
 from device_bench.plans.program_sizes import padded_arms, refuse_arms_without_program
+from device_bench.plans.sweep_plan import Arm, arms_of
 from exporters.manifest import Delegation, Program
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from device_bench.errors import SweepSettingsError
 from device_bench.plans.examples import RandomExamples
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 
 ARCHITECTURE = SimpleNamespace(vocabulary_size=300, context_length=64, classes=None)
 ARMS = arms_of([1, 4, 2], [64, 8], [1, 2], ["central"])

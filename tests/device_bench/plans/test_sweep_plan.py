@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from android_harness.job import Warmup
 from device_bench.errors import SweepSettingsError
-from device_bench.plans.plan import Arm, SweepPlan, arms_of, sweep_plan
+from device_bench.plans.sweep_plan import Arm, SweepPlan, arms_of, sweep_plan
 
 
 def plan(**changes: object) -> SweepPlan:

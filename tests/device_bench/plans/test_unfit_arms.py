@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from device_bench.errors import SweepSettingsError
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.plans.unfit_arms import refuse_unfit_arms
 from tests.device_bench.fake_timing_runner import ADAPTED_LAYERS, CONTEXT_LENGTH, MANIFEST
 

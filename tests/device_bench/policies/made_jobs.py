@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from device_bench.conditions.conditions import Boundary, JobConditions
-from device_bench.plans.plan import Arm, Slot
+from device_bench.conditions.job_conditions import Boundary, JobConditions
+from device_bench.plans.sweep_plan import Arm, Slot
 from device_bench.policies.evidence import JobEvidence
 from device_bench.policies.policy import Policy
-from device_bench.samples.samples import Measurement, Sample
+from device_bench.samples.measurement import Measurement, Sample
 
 ARM = Arm(batch=1, tokens=32, directions_per_pass=1, estimator="tangent", threads=1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from device_bench.conditions.conditions import Boundary, JobConditions
+from device_bench.conditions.job_conditions import Boundary, JobConditions
 from device_bench.policies.cooldown_patience import COOLDOWN_PATIENCE
 from tests.device_bench.policies.made_jobs import flagged, job, text_of
 

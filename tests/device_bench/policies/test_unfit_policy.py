@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from device_bench.conditions.conditions import Boundary
+from device_bench.conditions.job_conditions import Boundary
 from device_bench.policies.unfit import UNFIT
 from tests.device_bench.policies.made_jobs import around, flagged, job, text_of
 

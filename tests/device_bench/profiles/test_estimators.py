@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from device_bench.fitting.fit_profile import fit_profile
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.estimators import EstimatorPrice, estimator_prices
 from device_bench.profiles.profile import BackendProfile
-from device_bench.sweeps.sweep import arms_of, run_sweep
+from device_bench.sweeps.sweep import run_sweep
 from tests.device_bench.fake_timing_runner import (
     PARITY,
     RELATIVE_ERRORS,

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_bench.costs.models import CostModel, MemoryModel
+from device_bench.costs.cost_model import CostModel
+from device_bench.costs.memory_model import MemoryModel
 from device_bench.costs.program_runs import ProgramSize
 from device_bench.costs.setting import Setting
 from device_bench.costs.work import ModelShape

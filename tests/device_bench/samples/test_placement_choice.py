@@ -8,7 +8,7 @@ import pytest
 
 from device_bench.errors import SamplesError
 from device_bench.fitting.fit_profile import fit_profile
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.join_profiles import join_profiles
 from device_bench.profiles.profile import Profile
 from tests.device_bench.made_samples import NOW, write_samples

@@ -11,8 +11,10 @@ from android_harness.telemetry.trace import Series, Trace
 from device_bench.errors import SweepSettingsError
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.fitting.sustained_curve import fit_sustained
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import Sustained
-from device_bench.samples.samples import Measurement, Sample, read_measurements
+from device_bench.samples.measurement import Measurement, Sample
+from device_bench.samples.samples_folder import read_measurements
 from device_bench.samples.sustained import (
     LongRun,
     long_run_timeout_s,
@@ -21,7 +23,7 @@ from device_bench.samples.sustained import (
     sustained_seconds,
 )
 from device_bench.samples.time_left import TimeLeft
-from device_bench.sweeps.sweep import arms_of, run_sweep
+from device_bench.sweeps.sweep import run_sweep
 from tests.device_bench.fake_timing_runner import FakeInstalledRunner
 from tests.device_bench.made_samples import NOW
 from tests.device_bench.made_samples import measurement as made

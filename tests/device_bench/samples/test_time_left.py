@@ -9,8 +9,8 @@ import pytest
 
 from android_harness.job import Warmup
 from device_bench.fitting.fit_profile import fit_profile
-from device_bench.plans.plan import Arm, arms_of
-from device_bench.samples.samples import Measurement
+from device_bench.plans.sweep_plan import Arm, arms_of
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.time_left import TimeLeft, all_left, job_seconds, least_seconds, time_left
 from device_bench.sweeps.sweep import run_sweep
 from tests.device_bench.fake_timing_runner import LOAD_NS, FakeInstalledRunner

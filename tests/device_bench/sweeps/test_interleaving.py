@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from android_harness.errors import IncompleteRunError
 from android_harness.job import NO_WARMUP
 from device_bench.fitting.fit_profile import fit_profile
-from device_bench.plans.plan import Slot, SweepPlan, arms_of, sweep_plan
+from device_bench.plans.sweep_plan import Slot, SweepPlan, arms_of, sweep_plan
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.outstanding import jobs_left, least_left
-from device_bench.samples.samples import Measurement, read_measurements
+from device_bench.samples.samples_folder import read_measurements
 from device_bench.sweeps.bundle_sweep import BundleSweep
 from device_bench.sweeps.interleaving import in_turn
 from device_bench.sweeps.sweep import run_sweep, run_sweeps

@@ -14,8 +14,9 @@ from android_harness.runs.installed_runner import InstalledRunner, install_runne
 from android_harness.targets.open_target import open_target
 from device_bench.costs.setting import Setting
 from device_bench.fitting.fit_profile import fit_profile
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import BackendProfile, Profile
-from device_bench.sweeps.sweep import arms_of, run_sweep
+from device_bench.sweeps.sweep import run_sweep
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle, Quantization

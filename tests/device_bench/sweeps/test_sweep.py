@@ -11,10 +11,11 @@ from android_harness.errors import IncompleteRunError
 from android_harness.job import Warmup
 from android_harness.runs.supervised_command import is_run_name
 from device_bench.errors import SamplesError, SweepMismatchError, SweepSettingsError
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import read_measurements
+from device_bench.samples.samples_folder import read_measurements
 from device_bench.samples.time_left import TimeLeft
-from device_bench.sweeps.sweep import arms_of, run_sweep
+from device_bench.sweeps.sweep import run_sweep
 from exporters.errors import ContractError
 from tests.device_bench.fake_timing_runner import (
     ADAPTED_LAYERS,

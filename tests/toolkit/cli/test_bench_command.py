@@ -20,7 +20,7 @@ from android_harness.telemetry.trace import read_records
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.profiles.profile import Profile
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import read_measurements
+from device_bench.samples.samples_folder import read_measurements
 from exporters.errors import FwdllmError
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest

@@ -15,7 +15,7 @@ from android_harness.fake_phone.android_programs import android_programs
 from android_harness.state.held_settings import SETTINGS_NAME
 from android_harness.telemetry.records import TELEMETRY_NAME
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import read_measurements
+from device_bench.samples.samples_folder import read_measurements
 from exporters.errors import ContractError, FwdllmError
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest

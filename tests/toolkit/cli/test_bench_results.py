@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from android_harness.errors import DeviceGoneError
-from device_bench.plans.plan import arms_of
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.sweeps.sweep import run_sweep
 from tests.device_bench.fake_timing_runner import FakeInstalledRunner
 from toolkit.cli.bench_results import row_of

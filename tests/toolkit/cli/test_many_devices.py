@@ -30,7 +30,7 @@ from android_harness.fleet.events import (
     TaskUndone,
 )
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples import read_measurements
+from device_bench.samples.samples_folder import read_measurements
 from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle

@@ -15,15 +15,16 @@ from android_harness.telemetry.records import (
     TelemetryReading,
     TelemetryRecord,
 )
-from device_bench.conditions.conditions import Boundary, JobConditions
+from device_bench.conditions.job_conditions import Boundary, JobConditions
+from device_bench.plans.sweep_plan import arms_of
 from device_bench.profiles.profile import Profile
-from device_bench.samples.samples import (
+from device_bench.samples.samples_folder import (
     SAMPLES_NAME,
     SUSTAINED_NAME,
     append_measurement,
     read_measurements,
 )
-from device_bench.sweeps.sweep import arms_of, run_sweep
+from device_bench.sweeps.sweep import run_sweep
 from tests.device_bench.fake_numbers import FakeNumbers
 from tests.device_bench.fake_timing_runner import EXACT, PARITY, FakeInstalledRunner
 from toolkit.allocation.allocate import allocate

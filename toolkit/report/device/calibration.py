@@ -6,18 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from device_bench.numerics.contract import EstimatorSlopes, NumericEvidence, StepLosses
+from device_bench.statistics import root_mean_square
 from toolkit.report.content import Plot, Table, columns
 from toolkit.report.drawing import FIRST, INK, SECOND, SOFT, figure, logarithmic
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """One estimator's discrepancies (`step_search.py`), in nats per unit of direction.
+    """One estimator's discrepancies (`numerics/step_search.py`), in nats per unit of direction.
 
     Attributes:
         points: (ε, discrepancy), finest first.
@@ -31,23 +30,23 @@ class _Curve:
 
 def calibration_plots(evidence: NumericEvidence) -> list[Plot]:
     """One plot of all differences; none where no steps were looked at."""
-    curves = [
-        curve for each in evidence.measured if (curve := _curve(each, evidence.steps)) is not None
-    ]
+    curves = [curve for each in evidence.measured if (curve := _curve(each, evidence)) is not None]
     if not curves:
         return []
     nearest = min(
         evidence.steps, key=lambda step: abs(math.log(step.epsilon / curves[0].chosen[0]))
     )
-    return [_plot(curves, _rms(_central(nearest)), len(nearest.plus))]
+    return [_plot(curves, root_mean_square(nearest.central_slopes), len(nearest.plus))]
 
 
-def _curve(measured: EstimatorSlopes, steps: Sequence[StepLosses]) -> _Curve | None:
+def _curve(measured: EstimatorSlopes, evidence: NumericEvidence) -> _Curve | None:
     """None: the estimator has no step, or too few were looked at."""
     if measured.epsilon is None or measured.step_error is None:
         return None
-    seen = _between_steps if measured.estimator == "central" else _beside_central
-    points = seen(steps)
+    if measured.estimator == "central":
+        points = _between_steps(evidence.steps)
+    else:
+        points = _beside_central(evidence.steps, evidence.calibration_loss)
     if not points:
         return None
     return _Curve(measured.estimator, points, (measured.epsilon, measured.step_error))
@@ -56,33 +55,18 @@ def _curve(measured: EstimatorSlopes, steps: Sequence[StepLosses]) -> _Curve | N
 def _between_steps(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
     """Of central slopes at ε and at ε/2, where both were looked at."""
     return [
-        (coarse.epsilon, _rms(_central(coarse) - _central(fine)))
+        (coarse.epsilon, root_mean_square(coarse.central_slopes - fine.central_slopes))
         for coarse in steps
         for fine in steps
         if math.isclose(coarse.epsilon, 2 * fine.epsilon)
     ]
 
 
-def _beside_central(steps: Sequence[StepLosses]) -> list[tuple[float, float]]:
-    """Of forward and central slopes at ε: (L₊ + L₋ − 2L) / 2ε.
-
-    L is taken from the finest step, where curvature is nothing beside rounding.
-    """
-    if not steps:
+def _beside_central(steps: Sequence[StepLosses], base: float | None) -> list[tuple[float, float]]:
+    """Of forward and central slopes at ε, where the loss at θ is known."""
+    if base is None:
         return []
-    base = float(np.mean([*steps[0].plus, *steps[0].minus]))
-    return [
-        (step.epsilon, _rms((np.array(step.plus) + step.minus - 2 * base) / (2 * step.epsilon)))
-        for step in steps
-    ]
-
-
-def _central(step: StepLosses) -> NDArray[np.float64]:
-    return (np.array(step.plus) - np.array(step.minus)) / (2 * step.epsilon)
-
-
-def _rms(values: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+    return [(step.epsilon, root_mean_square(step.forward_less_central(base))) for step in steps]
 
 
 def _plot(curves: Sequence[_Curve], signal: float, directions: int) -> Plot:

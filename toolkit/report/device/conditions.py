@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from device_bench.samples.samples import Measurement
+from device_bench.samples.measurement import Measurement
 from toolkit.report.content import Cell, Section
 from toolkit.report.device.flags import flagged_jobs
 from toolkit.report.device.telemetry import telemetry_facts, telemetry_plot, telemetry_table
-from toolkit.report.device.timeline import Timeline, job_marks, span_ns, timeline_plot
+from toolkit.report.device.timeline import Timeline, job_marks, timeline_plot
 from toolkit.report.gather import Samples
 
 _REBOOTED = "the device rebooted, so that times before and after overlap"
@@ -37,7 +37,7 @@ def _timeline(samples: Samples) -> Timeline:
     long_run = samples.long_run()
     return Timeline(
         job_marks(measurements, flagged_jobs(measurements, trace)),
-        None if long_run is None else span_ns(long_run),
+        None if long_run is None else long_run.span_ns,
         trace.span_ns if trace is not None and trace.series else (),
     )
 

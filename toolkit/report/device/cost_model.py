@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from device_bench.costs.models import CostModel
+from device_bench.costs.cost_model import CostModel
 from device_bench.profiles.profile import BackendProfile
 from toolkit.report.content import Cell, Plot, Section, Table, columns
 from toolkit.report.device.cost_terms import FORMULA, terms_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from device_bench.costs.models import CostModel
+from device_bench.costs.cost_model import CostModel
 from device_bench.costs.work import Work
 from toolkit.report.content import Cell, Table, columns
 from toolkit.report.device.fitted import Fitted

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from device_bench.fitting.energy import ArmEnergy
-from device_bench.plans.plan import Arm
+from device_bench.fitting.arm_energy import ArmEnergy
+from device_bench.plans.sweep_plan import Arm
 from device_bench.profiles.profile import BackendProfile, Interval
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import INK, THIRD, figure, name_rows

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from android_harness.telemetry.trace import Trace
 from device_bench.policies.evidence import job_evidence
 from device_bench.policies.row_findings import POLICIES
-from device_bench.samples.samples import Measurement
+from device_bench.samples.measurement import Measurement
 
 _NO_TRACE = Trace(series={}, sensors={})
 

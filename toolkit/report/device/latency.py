@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from android_harness.records import Phase
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.profiles.profile import Placement
+from device_bench.samples.measurement import Measurement
 from device_bench.samples.placement import on_placement
-from device_bench.samples.samples import Measurement
 from device_bench.statistics import Summary, outliers, summarise
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import (

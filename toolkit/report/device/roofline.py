@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from device_bench.costs.models import CostModel
+from device_bench.costs.cost_model import CostModel
 from toolkit.report.content import Plot, Table, columns
 from toolkit.report.device.fitted import MARKERS, Fitted, by_kind
 from toolkit.report.drawing import INK, SERIES, SOFT, figure, logarithmic

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from android_harness.telemetry.trace import Series, Trace
 from device_bench.profiles.profile import BackendProfile, Sustained
-from device_bench.samples.samples import Measurement
+from device_bench.samples.measurement import Measurement
 from toolkit.report.content import Cell, Plot, Section, Table, columns
 from toolkit.report.device.validity import finding_of
 from toolkit.report.drawing import FIRST, INK, LINE, SECOND, SERIES, SOFT, figure, label
@@ -89,10 +89,9 @@ class _Curve:
 
     @classmethod
     def of(cls, run: Measurement) -> _Curve:
-        steady = [sample for sample in run.samples if sample.phase == "steady"]
-        start_ns, end_ns = steady[0].start_ns, steady[-1].start_ns + steady[-1].wall_ns
-        minutes = np.array([(each.start_ns - start_ns) / 6e10 for each in steady])
-        seconds = np.array([each.seconds_per_probe for each in steady])
+        start_ns, end_ns = run.steady_span_ns
+        minutes = np.array([(each.start_ns - start_ns) / 6e10 for each in run.steady])
+        seconds = np.array(run.steady_seconds)
         span_s = (end_ns - start_ns) / 1e9
         stretch_s = max(_SHORTEST_STRETCH_S, span_s / _MOST_STRETCHES)
         numbers = np.floor(minutes * 60 / stretch_s)

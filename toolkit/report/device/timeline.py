@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from device_bench.plans.plan import Arm
-from device_bench.samples.samples import Measurement
+from device_bench.plans.sweep_plan import Arm
+from device_bench.samples.measurement import Measurement
 from toolkit.report.content import Cell, Plot, Table, columns
 from toolkit.report.drawing import FIRST, INK, LINE, SECOND, SOFT, figure, logarithmic
 from toolkit.report.wording import arm_namer, seconds_text
@@ -41,17 +41,11 @@ class JobMark:
 
     @property
     def start_ns(self) -> int:
-        return span_ns(self.job)[0]
+        return self.job.span_ns[0]
 
     @property
     def end_ns(self) -> int:
-        return span_ns(self.job)[1]
-
-
-def span_ns(job: Measurement) -> tuple[int, int]:
-    """From the begin of a job's first repetition to the end of its last."""
-    last = job.samples[-1]
-    return job.samples[0].start_ns, last.start_ns + last.wall_ns
+        return self.job.span_ns[1]
 
 
 def job_marks(

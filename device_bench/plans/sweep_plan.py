@@ -1,4 +1,4 @@
-"""What a sweep measures, how often and in which order."""
+"""What one sweep measures on its device, how often and in which order."""
 
 from __future__ import annotations
 

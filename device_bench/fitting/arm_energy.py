@@ -15,10 +15,9 @@ from android_harness.telemetry.energy import EnergyReading, energy_of, idle_ener
 from android_harness.telemetry.power import Power, battery_power
 from android_harness.telemetry.records import TELEMETRY_NAME
 from android_harness.telemetry.trace import read_trace
-from device_bench.plans.plan import Arm
+from device_bench.plans.sweep_plan import Arm
 from device_bench.profiles.profile import Interval
-from device_bench.samples.samples import Measurement
-from device_bench.statistics import summarise
+from device_bench.samples.measurement import Measurement
 from exporters.contract import Part
 
 # Gauges renew their reading every 0.2 to 1 s, and some average over more: of a shorter job they
@@ -60,8 +59,7 @@ def _arm_energy(power: Power, idle: EnergyReading | None, jobs: Sequence[Measure
         return ArmEnergy(joules_per_probe=None, jobs=0, reasons=reasons)
     joules, reasons_seen = [], dict[str, None]()
     for job in jobs:
-        steady = [sample for sample in job.samples if sample.phase == "steady"]
-        start_ns, end_ns = steady[0].start_ns, steady[-1].start_ns + steady[-1].wall_ns
+        start_ns, end_ns = job.steady_span_ns
         if end_ns - start_ns < SHORTEST_JOB_S * 1e9:
             reasons_seen[_TOO_SHORT] = None
             continue
@@ -69,15 +67,10 @@ def _arm_energy(power: Power, idle: EnergyReading | None, jobs: Sequence[Measure
         if energy.verdict != "valid" or energy.net_joules is None:
             reasons_seen.update(dict.fromkeys(energy.reasons))
             continue
-        probes = sum(sample.directions for sample in steady)
+        probes = sum(sample.directions for sample in job.steady)
         joules.append(energy.net_joules / (probes * energy.coverage))  # of the time that is known
     return ArmEnergy(
-        joules_per_probe=_interval(joules) if joules else None,
+        joules_per_probe=Interval.of_median(joules) if joules else None,
         jobs=len(joules),
         reasons=tuple(reasons_seen),
     )
-
-
-def _interval(joules: Sequence[float]) -> Interval:
-    summary = summarise(joules)
-    return Interval(value=summary.median, low=summary.low, high=summary.high)
