@@ -65,7 +65,8 @@ class BenchPlan(Contract):
         threads: numbers, or `cores`: as many as the cores have.
         cores: masks such as 0xf0, `any`, or names of clusters (`android_harness/facts`).
         blocks, most_blocks, precision: how often an arm is measured (`samples/stop_rule.py`);
-            `most_blocks` null: 12, or `blocks` where that is more.
+            `blocks` null: 6, or `most_blocks` where that is fewer; `most_blocks` null: 12, or
+            `blocks` where that is more.
         warmup, warmup_seconds: repetitions of each job before any counts, at least, and how long
             they go on at most (`Warmup`).
         repetitions: of each job, those that count.
@@ -91,7 +92,7 @@ class BenchPlan(Contract):
     layers: Listed[str] = ("all",)
     threads: Listed[ThreadCount] = (1,)
     cores: Listed[CoresEntry] = ("any",)
-    blocks: Blocks = _BLOCKS
+    blocks: Blocks | None = None
     most_blocks: Blocks | None = None
     precision: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None = 0.05
     warmup: NonNegativeInt = STANDARD_WARMUP.least
@@ -107,7 +108,8 @@ class BenchPlan(Contract):
 
     @model_validator(mode="after")
     def _least_is_not_above_the_most(self) -> BenchPlan:
-        if self.most_blocks is not None and self.blocks > self.most_blocks:
+        least, most = self.blocks, self.most_blocks
+        if least is not None and most is not None and least > most:
             raise ValueError(f"{self.blocks} blocks at least, {self.most_blocks} at most")
         return self
 
@@ -176,8 +178,8 @@ class BenchPlan(Contract):
             warmup={"least": self.warmup, "most_ms": round(1e3 * self.warmup_seconds)},
             repetitions=self.repetitions,
             minimum_ms=self.minimum_ms,
-            blocks=self.blocks,
-            most_blocks=self.most_blocks or max(self.blocks, _MOST_BLOCKS),
+            blocks=self.blocks or min(self.most_blocks or _BLOCKS, _BLOCKS),
+            most_blocks=self.most_blocks or max(self.blocks or 0, _MOST_BLOCKS),
             precision=self.precision,
             seed=self.seed,
             loss_positions="last",

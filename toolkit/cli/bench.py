@@ -85,7 +85,12 @@ def bench(
         ),
     ] = None,
     blocks: Annotated[
-        int | None, typer.Option(min=1, help="Jobs of each arm, at least.", show_default="6")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Jobs of each arm, at least.",
+            show_default="6, or --most-blocks if fewer",
+        ),
     ] = None,
     most_blocks: Annotated[
         int | None,

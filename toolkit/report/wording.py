@@ -65,3 +65,8 @@ def megabytes(size: float) -> str:
 
 def moment(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def jobs_text(arm: ArmSummary) -> str:
+    """How many jobs an arm's interval is over."""
+    return UNKNOWN if arm.jobs is None else str(arm.jobs)

@@ -120,6 +120,7 @@ def test_samples_show_every_repetition(samples: Path) -> None:
     (device,) = gather([samples]).devices(NOW)
     section = device_section(device, "device-x", NOW)
     distributions, course = part(section, "Latency (measured)").plots
+    assert set(column(distributions.data, "jobs")) == {"6"}
     assert set(column(distributions.data, "n")) == {"18"}
     assert len(distributions.data.rows) == 24 and len(course.data.rows) == 144
     medians = [float(text) for text in column(distributions.data, "median")]

@@ -6,7 +6,7 @@ from device_bench.profiles.estimators import EstimatorPrice, estimator_prices
 from device_bench.profiles.profile import ArmSummary, BackendProfile
 from exporters.lora.request import layers_text
 from toolkit.report.content import Section, Table, columns
-from toolkit.report.wording import interval_text, joules_text, megabytes, seconds_text
+from toolkit.report.wording import interval_text, jobs_text, joules_text, megabytes, seconds_text
 
 
 def arms_part(backend: BackendProfile, anchor: str) -> Section:
@@ -21,7 +21,7 @@ def arms_part(backend: BackendProfile, anchor: str) -> Section:
             "layers",
             "#s per probe (measured)",
             "#95 % CI",
-            "#n",
+            "#jobs",
             "#s per probe (modelled)",
             "#peak MB (measured)",
             "#J per probe (measured)",
@@ -42,7 +42,7 @@ def _row(backend: BackendProfile, arm: ArmSummary) -> tuple[str, ...]:
         layers_text(arm.layers),
         seconds_text(arm.seconds_per_probe.value),
         interval_text(arm.seconds_per_probe),
-        str(arm.repetitions),
+        jobs_text(arm),
         "" if modelled is None else seconds_text(modelled),
         megabytes(arm.peak_memory_bytes),
         joules_text(arm),

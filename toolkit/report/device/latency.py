@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from android_harness.records import Phase
 from device_bench.plans.sweep_plan import Arm
-from device_bench.profiles.profile import Placement
+from device_bench.profiles.profile import Interval, Placement
 from device_bench.samples.measurement import Measurement
 from device_bench.samples.placement import on_placement
+from device_bench.samples.stop_rule import job_median
 from device_bench.statistics import Summary, outliers, summarise
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import (
@@ -38,6 +39,8 @@ class _ArmTimes:
     name: str
     seconds: NDArray[np.float64]  # per probe, of the repetitions that count
     summary: Summary
+    interval: Interval  # of the median over jobs
+    jobs: int
 
 
 def latency_part(
@@ -58,12 +61,16 @@ def latency_part(
 
 
 def _arms(measurements: Sequence[Measurement]) -> list[_ArmTimes]:
-    by_name: dict[str, list[float]] = defaultdict(list)
+    by_name: dict[str, list[Measurement]] = defaultdict(list)
     for measurement in sorted(measurements, key=lambda each: each.slot.arm):
-        by_name[arm_name(measurement.arm)] += measurement.steady_seconds
-    return [
-        _ArmTimes(name, np.array(seconds), summarise(seconds)) for name, seconds in by_name.items()
-    ]
+        by_name[arm_name(measurement.arm)].append(measurement)
+    return [_times(name, jobs) for name, jobs in by_name.items()]
+
+
+def _times(name: str, jobs: Sequence[Measurement]) -> _ArmTimes:
+    seconds = [value for job in jobs for value in job.steady_seconds]
+    interval = Interval.of_median([job_median(job) for job in jobs])
+    return _ArmTimes(name, np.array(seconds), summarise(seconds), interval, len(jobs))
 
 
 def _distributions(arms: Sequence[_ArmTimes]) -> Plot:
@@ -71,8 +78,8 @@ def _distributions(arms: Sequence[_ArmTimes]) -> Plot:
     repetitions = sum(arm.summary.n for arm in arms)
     far = sum(len(arm.summary.outliers) for arm in arms)
     legend = (
-        "Each dot is a repetition, a cross an outlier, the bar the median and the box its 95 % "
-        "confidence interval."
+        "Each dot is a repetition, a cross an outlier, the bar the median of the jobs and the box "
+        "its 95 % confidence interval."
     )
     if len(shown) < len(arms):
         legend += f" The first {len(shown)} arms are drawn, the table has all."
@@ -83,18 +90,18 @@ def _distributions(arms: Sequence[_ArmTimes]) -> Plot:
         drawn = figure(height=1.0 + 0.27 * len(shown))
         axes = drawn.subplots()
         for row, arm in enumerate(shown):
-            summary = arm.summary
             far = outliers(arm.seconds)
             near = spread_out(np.sort(arm.seconds[~far]))
             # A fixed scatter across the row, so that equal times stay apart.
             across = row + 0.5 * (np.arange(len(near)) * 0.618034 % 1 - 0.5)
             axes.fill_betweenx(
-                (row - 0.36, row + 0.36), summary.low, summary.high, color=FIRST, alpha=0.25, lw=0
-            )
+                (row - 0.36, row + 0.36), arm.interval.low, arm.interval.high,
+                color=FIRST, alpha=0.25, lw=0,
+            )  # fmt: skip
             axes.plot(near, across, ".", color=FIRST, markersize=5, alpha=0.8)
             axes.plot(arm.seconds[far], np.full(far.sum(), row), "x", color=SECOND, markersize=6)
-            axes.vlines(summary.median, row - 0.36, row + 0.36, color=INK, lw=1.6)
-            note_row(axes, row, f"n {summary.n}")
+            axes.vlines(arm.interval.value, row - 0.36, row + 0.36, color=INK, lw=1.6)
+            note_row(axes, row, f"n {arm.summary.n}")
         name_rows(axes, [arm.name for arm in shown])
         logarithmic(axes, "x")
         axes.grid(axis="x")
@@ -114,15 +121,16 @@ def _distributions(arms: Sequence[_ArmTimes]) -> Plot:
 def _table(arms: Sequence[_ArmTimes]) -> Table:
     return Table(
         "Seconds per probe by arm (measured); batch B, tokens T, directions at once K, layers L",
-        columns("arm", "#n", "#median", "#CI low", "#CI high", "#min", "#max", "#spread %",
+        columns("arm", "#jobs", "#n", "#median", "#CI low", "#CI high", "#min", "#max", "#spread %",
                 "#outliers"),
         [
             (
                 arm.name,
+                str(arm.jobs),
                 str(arm.summary.n),
-                seconds_text(arm.summary.median),
-                seconds_text(arm.summary.low),
-                seconds_text(arm.summary.high),
+                seconds_text(arm.interval.value),
+                seconds_text(arm.interval.low),
+                seconds_text(arm.interval.high),
                 seconds_text(arm.seconds.min()),
                 seconds_text(arm.seconds.max()),
                 f"{100 * arm.summary.relative_spread:.1f}",

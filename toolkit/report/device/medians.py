@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from device_bench.profiles.profile import BackendProfile
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import draw_intervals, figure, logarithmic, name_rows
-from toolkit.report.wording import arm_name, interval_text, seconds_text
+from toolkit.report.wording import arm_name, interval_text, jobs_text, seconds_text
 
 _MOST_ROWS = 60
 
@@ -33,11 +33,11 @@ def medians_part(backend: BackendProfile, anchor: str) -> Section:
         draw,
         Table(
             "Median seconds per probe by arm (measured)",
-            columns("arm", "#n", "#median", "#95 % CI", "#spread %", "#outliers"),
+            columns("arm", "#jobs", "#median", "#95 % CI", "#spread %", "#outliers"),
             [
                 (
                     arm_name(arm),
-                    str(arm.repetitions),
+                    jobs_text(arm),
                     seconds_text(arm.seconds_per_probe.value),
                     interval_text(arm.seconds_per_probe),
                     f"{100 * arm.relative_spread:.1f}",

@@ -9,7 +9,7 @@ from datetime import datetime
 from device_bench.fitting.verdict import rule_of
 from device_bench.profiles.profile import ArmSummary, BackendProfile, Profile, RowFinding
 from toolkit.report.content import Cell, Finding, Section, Standing, Table, columns
-from toolkit.report.wording import arm_name, moment
+from toolkit.report.wording import arm_name, jobs_text, moment
 
 _MOST_NAMED = 4
 
@@ -27,10 +27,10 @@ def validity_part(profile: Profile, backend: BackendProfile, now: datetime, anch
     facts: list[tuple[str, str | Cell]] = [("verdict", Cell(standing, standing=standing))]
     if backend.arms:
         widest = max(backend.arms, key=lambda arm: arm.relative_spread)
-        fewest = min(backend.arms, key=lambda arm: arm.repetitions)
+        fewest = min(backend.arms, key=lambda arm: arm.jobs or arm.repetitions)
         facts += [
             ("widest spread (measured)", f"{widest.relative_spread:.1%} at {arm_name(widest)}"),
-            ("fewest repetitions", f"{fewest.repetitions} at {arm_name(fewest)}"),
+            ("fewest jobs", f"{jobs_text(fewest)} at {arm_name(fewest)}"),
             ("outliers", _outliers(backend)),
         ]
     facts += [
