@@ -31,7 +31,7 @@ class MemoryModel(Part):
     bytes_per_pair: NonNegativeFloat
     bytes_per_parameter: NonNegativeFloat
     margin: NonNegativeFloat
-    median_relative_error: NonNegativeFloat | None  # leave-one-arm-out, margin included
+    median_relative_error: NonNegativeFloat | None  # leave-one-arm-out, without the margin
     arms: PositiveInt
 
     def peak_bytes(self, held: Held) -> float:

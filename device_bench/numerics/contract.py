@@ -71,6 +71,7 @@ class NumericEvidence(Contract):
     """
 
     word: ClassVar[str] = "numeric evidence"
+    remedy: ClassVar[str] = "remove it and run the same fwdllm bench command: it asks again"
 
     backend: str | None  # None: the backend failed before it could tell
     failure: str | None = None  # what it said when it failed to compute a loss

@@ -72,7 +72,10 @@ class ArmComparison(Part):
 
 
 class SamplesComparison(Part):
-    """All common arms of two folders, and what else differs between them."""
+    """All common arms of two folders, and what else differs between them.
+
+    `interleaved`: jobs of both took turns on one device, so that both met its slow changes.
+    """
 
     a: str
     b: str
@@ -80,6 +83,7 @@ class SamplesComparison(Part):
     only_in_a: tuple[Arm, ...]
     only_in_b: tuple[Arm, ...]
     warnings: tuple[str, ...]
+    interleaved: bool
 
     @property
     def judged(self) -> bool:
@@ -128,6 +132,7 @@ def compare_samples(a: Path, b: Path) -> SamplesComparison:
         only_in_a=tuple(arm for arm in of_a if arm not in of_b),
         only_in_b=tuple(arm for arm in of_b if arm not in of_a),
         warnings=tuple(_differences(sweeps, (_settings(a), _settings(b)))),
+        interleaved=sweeps[0].target == sweeps[1].target and _took_turns(of_a, of_b),
     )
 
 
@@ -163,6 +168,14 @@ def ratio_interval(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[floa
         rng=np.random.default_rng(0),
     ).confidence_interval
     return float(interval.low), float(interval.high)
+
+
+def _took_turns(
+    a: Mapping[Arm, Sequence[Measurement]], b: Mapping[Arm, Sequence[Measurement]]
+) -> bool:
+    """Whether each began before the other had ended."""
+    times = [[job.measured_at for jobs in each.values() for job in jobs] for each in (a, b)]
+    return max(map(min, times)) < min(map(max, times))
 
 
 def _by_arm(measurements: Sequence[Measurement]) -> dict[Arm, list[Measurement]]:

@@ -10,13 +10,15 @@ from device_bench.costs.model_shape import model_shape
 from device_bench.errors import SweepMismatchError
 from device_bench.plans.sweep_plan import SweepPlan
 from device_bench.samples.provenance import Sweep
+from device_bench.samples.samples_folder import jobs_measured
 
 
 def begin_or_resume(installed: InstalledRunner, plan: SweepPlan, path: Path) -> Sweep:
     """The sweep of a sweep.json, which is written where there is none.
 
     Raises:
-        SweepMismatchError: it is of another plan, bundle, runner or device.
+        SweepMismatchError: it is of another plan, bundle, runner or device, or gone from beside
+            its samples.
         ContractError: it is malformed, or of another version.
     """
     new = Sweep(
@@ -33,6 +35,12 @@ def begin_or_resume(installed: InstalledRunner, plan: SweepPlan, path: Path) -> 
         finished_at=None,
     )
     if not path.exists():
+        if jobs_measured(path.parent):
+            raise SweepMismatchError(
+                "the folder holds samples of a sweep that is not described",
+                remedy=f"put its {path.name} back, or give another folder for the samples",
+                file=path,
+            )
         new.write(path)
         return new
     old = Sweep.read(path)

@@ -22,14 +22,14 @@ from device_bench.samples.samples_folder import (
 from exporters.errors import FwdllmError
 from toolkit.cli.console import out
 from toolkit.cli.fleet import Outcome
-from toolkit.cli.fleet_display import message_of
+from toolkit.cli.fleet_display import whole_message_of
 from toolkit.cli.profile_tables import estimator_tables, placement_tables
 
 
 def row_of(outcome: Outcome[list[Path]], folder: Path, samples: Sequence[Path]) -> dict[str, Any]:
     """What came of a device, as JSON shows it.
 
-    `jobs_in_all` are those that there are at least; None: nothing was measured of a part.
+    `jobs_in_all` are those that there are at least; None: of a part they are not known.
 
     Args:
         folder: of the device.
@@ -46,7 +46,7 @@ def row_of(outcome: Outcome[list[Path]], folder: Path, samples: Sequence[Path]) 
         "finished": error is None,
         "jobs": jobs,
         "jobs_in_all": jobs + sum(known) if len(known) == len(left) else None,
-        "error": None if error is None else message_of(error, outcome.spec),
+        "error": None if error is None else whole_message_of(error, outcome.spec),
         "remedy": error.remedy if isinstance(error, FwdllmError) else None,
     }
 
@@ -79,7 +79,11 @@ def print_profiles(outcomes: Sequence[Outcome[list[Path]]]) -> None:
 
 
 def _left_in(folder: Path) -> int | None:
+    """None too where the samples are damaged: the device's own failure says so."""
     if not (folder / SWEEP_NAME).exists():
         return None
-    plan = Sweep.read(folder / SWEEP_NAME).plan
-    return least_left(plan, read_measurements(folder / SAMPLES_NAME))
+    try:
+        plan = Sweep.read(folder / SWEEP_NAME).plan
+        return least_left(plan, read_measurements(folder / SAMPLES_NAME))
+    except FwdllmError:
+        return None

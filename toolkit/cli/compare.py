@@ -70,7 +70,8 @@ def table(compared: SamplesComparison) -> Table:
         title=f"A: {compared.a}, B: {compared.b}",
         title_justify="left",
         caption="medians of jobs, n of them, k! outliers that are not dropped; p: two-sided "
-        "Mann-Whitney U, Holm over the arms; A and B were not interleaved",
+        "Mann-Whitney U, Holm over the arms; "
+        f"A and B were {'' if compared.interleaved else 'not '}interleaved",
         caption_justify="left",
     )
     for row in compared.arms:

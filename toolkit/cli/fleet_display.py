@@ -169,6 +169,11 @@ def fleet_display(devices: Sequence[str]) -> Iterator[Callable[[FleetEvent], Non
 
 def message_of(error: BaseException, device: str) -> str:
     """What happened on the device in one line, without its name, file and remedy."""
+    return shorten(whole_message_of(error, device), _LONGEST_MESSAGE, placeholder=" …")
+
+
+def whole_message_of(error: BaseException, device: str) -> str:
+    """The same, however long it is."""
     if not isinstance(error, FwdllmError):
         return repr(error)
-    return shorten(error.message.removeprefix(f"{device}: "), _LONGEST_MESSAGE, placeholder=" …")
+    return error.message.removeprefix(f"{device}: ")

@@ -48,6 +48,10 @@ class Samples:
         return read_measurements(self.folder / SAMPLES_NAME)
 
     @cached_property
+    def backends(self) -> set[str]:
+        return {each.backend for each in self.measurements}
+
+    @cached_property
     def energies(self) -> dict[Arm, ArmEnergy]:
         return arm_energies(self.folder, self.measurements)
 
@@ -78,13 +82,14 @@ class Samples:
 class Device:
     """A device with one bundle: its profile, the samples behind it, or both.
 
-    `profile` is None where not a single job of the samples has ended.
+    `profile` is None where not a single job of the samples has ended. The samples are a folder for
+    each backend where the profile was joined of several.
     """
 
     target: str
     facts: DeviceFacts
     profile: Profile | None
-    samples: Samples | None
+    samples: tuple[Samples, ...]
 
 
 @dataclass
@@ -102,13 +107,12 @@ class Gathered:
         left = list(self.samples)
         devices = []
         for profile in self.profiles:
-            own = next((samples for samples in left if _are_of(samples.sweep, profile)), None)
-            if own is not None:
-                left.remove(own)
-            devices.append(Device(profile.target, profile.device, profile, own))
+            own = _samples_of(profile, left)
+            left = [samples for samples in left if samples not in own]
+            devices.append(Device(profile.target, profile.device, profile, tuple(own)))
         for samples in left:
             fitted = fit_profile(samples.folder, now=now) if samples.measurements else None
-            devices.append(Device(samples.sweep.target, samples.sweep.device, fitted, samples))
+            devices.append(Device(samples.sweep.target, samples.sweep.device, fitted, (samples,)))
         return devices
 
 
@@ -123,7 +127,8 @@ def gather(paths: Sequence[Path]) -> Gathered:
     for path in paths:
         if _add(gathered, path):
             continue
-        if not any([_add(gathered, child) for child in _inside(path)]):
+        # A device's folder holds one for each of its bundles and backends.
+        if not any([_add(gathered, each) or _add_inside(gathered, each) for each in _inside(path)]):
             raise ReportError(
                 "this is no bundle, samples or run folder, and no profile or allocation file",
                 remedy="give what fwdllm export, bench, profile, allocate or train wrote",
@@ -149,6 +154,10 @@ def _add(gathered: Gathered, path: Path) -> bool:
     return True
 
 
+def _add_inside(gathered: Gathered, path: Path) -> bool:
+    return any([_add(gathered, child) for child in _inside(path)])
+
+
 def _inside(path: Path) -> list[Path]:
     """What may be of interest in a folder, which may hold models of many gigabytes too."""
     if not path.is_dir():
@@ -164,6 +173,16 @@ def _fields(path: Path) -> set[str]:
     except (OSError, ValueError):
         return set()
     return set(content) if isinstance(content, dict) else set()
+
+
+def _samples_of(profile: Profile, candidates: Sequence[Samples]) -> list[Samples]:
+    """The first folder of each of its backends."""
+    own, missing = [], {backend.backend for backend in profile.backends}
+    for samples in candidates:
+        if _are_of(samples.sweep, profile) and samples.backends & missing:
+            own.append(samples)
+            missing -= samples.backends
+    return own
 
 
 def _are_of(sweep: Sweep, profile: Profile) -> bool:

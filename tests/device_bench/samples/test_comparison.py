@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from device_bench.samples.comparison import (
     ratio_interval,
 )
 from exporters.errors import ContractError
-from tests.device_bench.made_samples import arm, write_samples
+from tests.device_bench.made_samples import NOW, arm, write_samples
 
 COMPARISONS = 500
 # Three standard errors of the number of false positives among so many, above the 5 % of the test.
@@ -195,3 +197,19 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ContractError, match="sweep description"):
         compare_samples(a, tmp_path / "empty")
+
+
+@pytest.mark.parametrize(("begin", "interleaved"), [(0, True), (4, True), (60, False)])
+def test_jobs_that_took_turns_are_told_from_those_that_did_not(
+    tmp_path: Path, begin: int, interleaved: bool
+) -> None:
+    folders = [write_samples(tmp_path / name, {arm(8): [[1.0]] * 9}) for name in "ab"]
+    for folder, first_minute in zip(folders, (0, begin), strict=True):
+        path = folder / "samples.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for number, line in enumerate(lines):
+            told = NOW + timedelta(minutes=first_minute + number)
+            line["measured_at"] = told.isoformat()
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    assert compare_samples(*folders).interleaved is interleaved

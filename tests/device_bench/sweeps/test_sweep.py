@@ -268,3 +268,13 @@ def test_ggml_has_no_operators_to_profile(tmp_path: Path) -> None:
         measure(runner, tmp_path, profile_operators=True)
     assert "--profile-ops" in caught.value.remedy
     assert runner.jobs == []
+
+
+def test_samples_without_their_description_are_not_taken_up(tmp_path: Path) -> None:
+    run_sweep(FakeInstalledRunner(), ARMS, tmp_path, blocks=1)
+    (tmp_path / "sweep.json").unlink()
+
+    with pytest.raises(SweepMismatchError, match="not described"):
+        run_sweep(FakeInstalledRunner(), ARMS[:1], tmp_path, blocks=1)
+
+    assert not (tmp_path / "sweep.json").exists()

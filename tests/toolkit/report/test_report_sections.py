@@ -24,7 +24,7 @@ NOW = datetime.now(UTC)
 
 
 def section_of(profile, now: datetime = NOW) -> Section:
-    device = Device(profile.target, profile.device, profile, None)
+    device = Device(profile.target, profile.device, profile, ())
     return device_section(device, "device-x", now)
 
 

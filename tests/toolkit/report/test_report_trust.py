@@ -34,7 +34,7 @@ SUSTAINED = "Sustained (measured)"
 
 
 def of_profile(made: Profile) -> Section:
-    return device_section(Device(made.target, made.device, made, None), "device-x", NOW)
+    return device_section(Device(made.target, made.device, made, ()), "device-x", NOW)
 
 
 def of_samples(folder: Path) -> Section:
@@ -292,7 +292,7 @@ def test_the_fleet_tells_what_lasts_and_what_is_noise(hot: Path) -> None:
         sustained=interval(1.3),
     )
     (measured,) = gather([hot]).devices(NOW)
-    devices = [("a", Device("adb:noisy", noisy.device, noisy, None)), ("b", measured)]
+    devices = [("a", Device("adb:noisy", noisy.device, noisy, ())), ("b", measured)]
     table, *_ = fleet_section(devices, NOW).tables
     assert column(table, "usable estimators") == ["tangent", "central, forward, tangent"]
     modelled, told = column(table, "sustained factor")
@@ -302,12 +302,12 @@ def test_the_fleet_tells_what_lasts_and_what_is_noise(hot: Path) -> None:
 def test_an_estimator_of_noise_is_not_the_best() -> None:
     arms = (arm(1, 1.0), arm(8, 5.0, estimator="tangent"))
     noisy = profile("adb:x", arms=arms, numerics=numerics(central=-0.01, tangent=None))
-    table, *_ = fleet_section([("a", Device("adb:x", noisy.device, noisy, None))], NOW).tables
+    table, *_ = fleet_section([("a", Device("adb:x", noisy.device, noisy, ()))], NOW).tables
     assert column(table, "best estimator") == ["tangent B4 T32 K8"]
 
 
 def test_a_backend_of_noise_alone_has_an_estimator_all_the_same() -> None:
     made = profile("adb:x", numerics=numerics(central=-0.01))
-    table, *_ = fleet_section([("a", Device("adb:x", made.device, made, None))], NOW).tables
+    table, *_ = fleet_section([("a", Device("adb:x", made.device, made, ()))], NOW).tables
     assert column(table, "best estimator") == ["central B4 T32 K1"]
     assert column(table, "usable estimators") == ["none"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -30,7 +30,7 @@ from toolkit.report.wording import UNKNOWN, moment
 
 def device_section(device: Device, anchor: str, now: datetime) -> Section:
     """What the device is, its numbers, and whether they can be trusted."""
-    profile, samples = device.profile, device.samples
+    profile = device.profile
     facts: list[tuple[str, str | Cell]] = [
         ("device", device.facts.summary or UNKNOWN),
         ("clusters", clusters_text(device.facts.clusters) or UNKNOWN),
@@ -38,11 +38,14 @@ def device_section(device: Device, anchor: str, now: datetime) -> Section:
     parts: list[Section] = []
     if profile is not None:
         facts += _profile_facts(profile, now)
-        parts += _backend_parts(profile, samples, anchor, now)
-    if samples is not None:
-        facts += _sweep_facts(samples)
-        parts += _samples_parts(samples, anchor)
-    else:
+        parts += _backend_parts(profile, device.samples, anchor, now)
+    for number, samples in enumerate(device.samples, start=1):
+        several = len(device.samples) > 1
+        of = f" of {samples.folder.name}" if several else ""
+        facts += [(f"{name}{of}", value) for name, value in _sweep_facts(samples)]
+        for part in _samples_parts(samples, f"{anchor}_samples_{number}" if several else anchor):
+            parts.append(replace(part, title=f"{part.title}{of}"))
+    if not device.samples:
         facts.append(("samples", "not given: no conditions, and no repetition alone, can be shown"))
     return Section(device.target, anchor, facts, parts=parts)
 
@@ -81,14 +84,17 @@ def _sweep_facts(samples: Samples) -> Iterator[tuple[str, str | Cell]]:
 
 
 def _backend_parts(
-    profile: Profile, samples: Samples | None, anchor: str, now: datetime
+    profile: Profile, folders: Sequence[Samples], anchor: str, now: datetime
 ) -> Iterator[Section]:
     """The parts of each backend; of several, their titles name it."""
     named = len(profile.shown_backends) > 1
     for number, backend in enumerate(profile.shown_backends, start=1):
         own = f"{anchor}_{number}" if named else anchor
         beside = number > len(profile.backends)
-        for part in _parts_of(profile, backend, None if beside else samples, own, now):
+        samples = next(
+            (each for each in folders if backend.backend in each.backends and not beside), None
+        )
+        for part in _parts_of(profile, backend, samples, own, now):
             where = f"{backend.backend} of a bundle beside" if beside else backend.backend
             yield replace(part, title=f"{part.title}: {where}") if named else part
 
