@@ -1,6 +1,6 @@
 """How far the cost and memory models are off in settings that they were not fitted to.
 
-Two random models, of stories260K's shape and of 28M parameters, become bundles of ggml; the larger
+Two random models, of stories260K's shape and of 5M parameters, become bundles of ggml; the larger
 one becomes one of ExecuTorch too, whose programs take minutes to compile. A sweep measures the
 settings that the models are fitted to and `--held-out` others, in random order together. These
 differ in batch, tokens, directions, estimator and range of layers, and ExecuTorch pads most of them
@@ -27,6 +27,7 @@ from engines import write_random_model
 from random_gguf import STORIES_260K, Shape
 
 from android_harness.building.runner_build import build_runner
+from android_harness.job import Warmup
 from android_harness.runs.installed_runner import install_runner
 from android_harness.targets.open_target import open_target
 from device_bench.costs.cost_model import fit_cost_model
@@ -43,8 +44,8 @@ from exporters.gguf.export import export_gguf
 from exporters.lora.request import LoraRequest
 from exporters.manifest import Bundle
 
-SHAPES = {"stories260K": STORIES_260K, "random28M": Shape(4, 512, 1376, 8, 4, 16000, 512)}
-MODELS = {"ggml-cpu": ("stories260K", "random28M"), "xnnpack": ("random28M",)}
+SHAPES = {"stories260K": STORIES_260K, "random5M": Shape(4, 256, 704, 4, 2, 8000, 512)}
+MODELS = {"ggml-cpu": ("stories260K", "random5M"), "xnnpack": ("random5M",)}
 _LORA = LoraRequest(rank=8)
 _LONGEST = 128
 _PROGRAMS = ProgramRequest(
@@ -108,6 +109,7 @@ def measure(bundle: Bundle, folder: Path, options: argparse.Namespace) -> Errors
             install_runner(target, bundle),
             [*fitted, *held_out],
             folder,
+            warmup=Warmup(most_ms=15_000),
             repetitions=2,
             minimum_ms=50,
             blocks=options.blocks,

@@ -15,8 +15,9 @@ parts with known factors (`_DISCREPANCIES`):
 So it is V-shaped too. Bisection on log ε follows it down: where it is no higher at 2ε than at ε/2,
 the bottom lies above ε. Such neighbours are compared, and no absolute level of rounding is assumed,
 since σ is not the same at all ε: losses at neighbouring values round alike, and engines that
-quantize activations reach their full rounding only at some ε. Around the bottom the two parts are
-fitted, and the least error follows from them.
+quantize activations reach their full rounding only at some ε. A few directions may agree by chance,
+so a bottom is believed only where it is higher still at a coarser step; else the search goes on
+there. Around the bottom the two parts are fitted, and the least error follows from them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ FINEST = 1e-5
 STEPS = 14  # each twice the one before; the coarsest is 0.08
 # Steps on either side of the bottom to which the two parts are fitted.
 _REACH = 2
+# How many steps coarser the one is that confirms a bottom.
+_FARTHER = 2
 
 
 @dataclass(frozen=True)
@@ -75,19 +78,21 @@ class StepSearch:
         estimator: central or forward.
     """
 
-    TURNS: ClassVar[int] = math.ceil(math.log2(STEPS - 1))  # at most
+    TURNS: ClassVar[int] = 2 * math.ceil(math.log2(STEPS - 1))  # at most
 
     def __init__(self, estimator: Estimator) -> None:
         self.estimator = estimator
         self._discrepancy = _DISCREPANCIES[estimator]
         self._seen: dict[int, float] = {}  # discrepancies by their steps
         self._low, self._high = 0, STEPS - 1  # the bottom lies between them
+        self._confirmed = False
 
     @property
     def _asked(self) -> tuple[int, ...]:
         """The steps whose discrepancies are needed next; none when the search is over."""
         if self._high - self._low <= 1:
-            return ()
+            farther = self._high + _FARTHER
+            return () if self._confirmed or farther >= STEPS else (farther,)
         middle = (self._low + self._high) // 2
         return (middle - 1, middle + 1)
 
@@ -105,17 +110,27 @@ class StepSearch:
                 numbers overflow, which coarse steps alone make them do.
             base: the loss at θ.
         """
-        finer, coarser = self._asked
-        middle = finer + 1
-        if losses is None:
-            self._high = middle
+        asked = self._asked
+        if losses is not None:
+            for step in asked:
+                self._seen[step] = self._discrepancy_at(losses, step, base)
+        if len(asked) == 1:
+            self._confirm(asked[0])
             return
-        for step in (finer, coarser):
-            self._seen[step] = self._discrepancy_at(losses, step, base)
-        if self._seen[coarser] <= self._seen[finer]:
-            self._low = middle
+        finer, coarser = asked
+        if losses is not None and self._seen[coarser] <= self._seen[finer]:
+            self._low = finer + 1
         else:
-            self._high = middle
+            self._high = finer + 1
+
+    def _confirm(self, farther: int) -> None:
+        """Whether the bottom is one, by what was seen a little farther."""
+        others = [seen for step, seen in self._seen.items() if step != farther]
+        bottom = min(others, default=0.0)
+        if self._seen.get(farther, math.inf) >= bottom:
+            self._confirmed = True
+        else:
+            self._low, self._high = self._high + 1, STEPS - 1
 
     def _discrepancy_at(self, losses: Mapping[int, StepLosses], step: int, base: float) -> float:
         """The root mean square over the directions."""
