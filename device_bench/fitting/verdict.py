@@ -197,6 +197,14 @@ RULES = (
         "measure with more --sustained-minutes",
         lambda e: e.sustained is not None and not e.sustained.flattened,
     ),
+    Rule(
+        "sustained-faster-than-burst",
+        "suspect",
+        "the long run was faster than the sweep, which no heat explains: something disturbed the "
+        "sweep, and the sustained factor promises too much",
+        "close other programs, and measure into a new folder",
+        lambda e: e.sustained is not None and e.sustained.factor.high < 1,
+    ),
     *(
         Rule(each.reason, "suspect", each.meaning, each.remedy, _in_a_row(each.reason))
         for each in POLICIES

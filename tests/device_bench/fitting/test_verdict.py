@@ -106,6 +106,10 @@ FAULTS = {
     "sustained-still-slowing": replace(
         SOUND, sustained=LONG_RUN.model_copy(update={"flattened": False})
     ),
+    "sustained-faster-than-burst": replace(
+        SOUND,
+        sustained=LONG_RUN.model_copy(update={"factor": Interval(value=0.7, low=0.6, high=0.8)}),
+    ),
     **{policy.reason: with_arm(reasons=(policy.reason,)) for policy in POLICIES},
 }
 IMPLIED = {
