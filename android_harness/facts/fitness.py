@@ -18,7 +18,7 @@ Affects = Literal["time", "energy", "time and energy"]
 # AndroidX Benchmark refuses below this level.
 _LOWEST_BATTERY_PERCENT = 25
 # Where react-native-executorch and OmniInfer let a device cool down to before they measure.
-_WARMEST_C = 37.0
+WARMEST_C = 37.0
 # Services of a booting phone still start for minutes.
 _SHORTEST_UPTIME_S = 180
 # A vendor's own ceiling a few percent below the hardware's is no throttling.
@@ -142,13 +142,13 @@ def _warm(facts: DeviceFacts, status: DeviceStatus) -> Unfit | None:
     ]
     if status.battery.celsius is not None:
         readings.append((status.battery.celsius, "battery"))
-    if not readings or max(readings)[0] <= _WARMEST_C:
+    if not readings or max(readings)[0] <= WARMEST_C:
         return None
     celsius, name = max(readings)
     return Unfit(
         code="WARM",
         affects="time and energy",
-        text=f"{name} has {celsius:.1f} °C, above {_WARMEST_C:.0f} °C: it will throttle early",
+        text=f"{name} has {celsius:.1f} °C, above {WARMEST_C:.0f} °C: it will throttle early",
         remedy="let it cool down: out of its case, off its charger, screen off",
     )
 

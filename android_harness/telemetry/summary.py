@@ -34,11 +34,8 @@ def summary(trace: Trace, start_ns: int, end_ns: int) -> TelemetrySummary:
     """Summarises the readings between two times of the device's clock, both included."""
 
     def values(quantity: str) -> dict[str, list[float]]:
-        found = (
-            (sensor, series.between(start_ns, end_ns).tolist())
-            for sensor, series in trace.of(quantity).items()
-        )
-        return {sensor: readings for sensor, readings in found if readings}
+        found = trace.between(quantity, start_ns, end_ns)
+        return {sensor: readings.tolist() for sensor, readings in found.items()}
 
     statuses = values("thermal_status").get("device")
     memory = values("memory_available_bytes").get("device")

@@ -93,6 +93,13 @@ class Trace:
             return 0, 0
         return int(min(first for first, _ in ends)), int(max(last for _, last in ends))
 
+    def between(self, quantity: str, start_ns: int, end_ns: int) -> dict[str, NDArray[np.float64]]:
+        """The readings of a quantity by sensor; those without one in the interval are not there."""
+        found = {
+            sensor: series.between(start_ns, end_ns) for sensor, series in self.of(quantity).items()
+        }
+        return {sensor: readings for sensor, readings in found.items() if len(readings)}
+
     def of(self, quantity: str) -> dict[str, Series]:
         """The channels of a quantity, by the name of their sensor."""
         return {
@@ -100,6 +107,9 @@ class Trace:
             for channel, series in self.series.items()
             if channel.startswith(f"{quantity}.")
         }
+
+
+NO_TRACE = Trace(series={}, sensors={})
 
 
 def read_records(path: Path) -> list[TelemetryRecord]:

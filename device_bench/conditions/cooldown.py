@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from android_harness.facts.device_status import DeviceStatus
+from android_harness.facts.fitness import WARMEST_C
 from device_bench.conditions.heat import HeatGroup, heat_of
 
-# Where react-native-executorch and OmniInfer let a device cool down to before they measure.
-COOL_C = 37.0
+COOL_C = WARMEST_C
 PATIENCE_S = 600.0
 POLL_S = 5.0
 # Chips are above 37 degrees whenever they work, and phones in a hot room always.

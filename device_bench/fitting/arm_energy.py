@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 from android_harness.telemetry.energy import EnergyReading, energy_of, idle_energy
 from android_harness.telemetry.power import Power, battery_power
-from android_harness.telemetry.records import TELEMETRY_NAME
-from android_harness.telemetry.trace import read_trace
+from android_harness.telemetry.trace import Trace
 from device_bench.plans.sweep_plan import Arm
 from device_bench.profiles.profile import Interval
 from device_bench.samples.measurement import Measurement
@@ -38,15 +36,14 @@ class ArmEnergy(Part):
     reasons: tuple[str, ...]  # why others do not
 
 
-def arm_energies(folder: Path, measurements: Sequence[Measurement]) -> dict[Arm, ArmEnergy]:
-    """The energy of each arm of these measurements, by the telemetry in their SAMPLES folder."""
+def arm_energies(trace: Trace | None, measurements: Sequence[Measurement]) -> dict[Arm, ArmEnergy]:
+    """The energy of each arm of these measurements, by the telemetry beside them, if any."""
     by_arm: dict[Arm, list[Measurement]] = defaultdict(list)
     for measurement in measurements:
         by_arm[measurement.arm].append(measurement)
-    if not (folder / TELEMETRY_NAME).exists():
+    if trace is None:
         nothing = ArmEnergy(joules_per_probe=None, jobs=0, reasons=("no telemetry was recorded",))
         return dict.fromkeys(by_arm, nothing)
-    trace = read_trace(folder / TELEMETRY_NAME)
     power, idle = battery_power(trace), idle_energy(trace)
     return {arm: _arm_energy(power, idle, jobs) for arm, jobs in by_arm.items()}
 

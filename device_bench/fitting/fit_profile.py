@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from android_harness.telemetry.records import TELEMETRY_NAME
-from android_harness.telemetry.trace import Trace, read_trace
+from android_harness.telemetry.trace import NO_TRACE, Trace
 from device_bench.costs.cost_model import CostModel, determined, fit_cost_model
 from device_bench.costs.memory_model import MemoryModel, fit_memory_model
 from device_bench.costs.work import ModelShape
@@ -35,7 +34,12 @@ from device_bench.samples.measurement import Measurement
 from device_bench.samples.outstanding import least_left
 from device_bench.samples.placement import compare_placements, on_placement
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples_folder import SAMPLES_NAME, SWEEP_NAME, read_measurements
+from device_bench.samples.samples_folder import (
+    SAMPLES_NAME,
+    SWEEP_NAME,
+    read_measurements,
+    read_telemetry,
+)
 from device_bench.samples.stop_rule import StopRule, job_median
 from device_bench.samples.sustained import longest_run
 from device_bench.statistics import summarise
@@ -92,7 +96,7 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
     measured_at = max(measurement.measured_at for measurement in measurements)
     numerics_path = samples_folder / NUMERICS_NAME
     numerics = NumericEvidence.read(numerics_path) if numerics_path.exists() else None
-    trace = read_trace(samples_folder / TELEMETRY_NAME)
+    trace = read_telemetry(samples_folder)
     return Profile(
         target=sweep.target,
         device=sweep.device,
@@ -102,8 +106,8 @@ def _fitted(samples_folder: Path, now: datetime) -> Profile:
                 name,
                 by_backend[name],
                 numerics if numerics is not None and numerics.is_of(name) else None,
-                arm_energies(samples_folder, by_backend[name]),
-                trace,
+                arm_energies(trace, by_backend[name]),
+                trace or NO_TRACE,
                 longest_run(samples_folder, backend=name),
                 now,
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from android_harness.telemetry.trace import Trace
+from android_harness.telemetry.trace import NO_TRACE, Trace
 from device_bench.conditions.job_conditions import Boundary
 from device_bench.samples.measurement import Measurement
 
@@ -58,7 +58,7 @@ def job_evidence(measurements: Sequence[Measurement], trace: Trace) -> list[JobE
 
     Telemetry of several boots is left out: its times cannot be told apart.
     """
-    usable = trace if trace.one_boot else Trace(series={}, sensors={})
+    usable = trace if trace.one_boot else NO_TRACE
     return [_evidence(each, usable) for each in measurements if each.steady_seconds]
 
 
@@ -68,9 +68,9 @@ def _evidence(measurement: Measurement, trace: Trace) -> JobEvidence:
     if end_ns - start_ns >= _SHORTEST_FOR_FREQUENCIES_NS:
         frequencies = {
             policy: float(np.median(readings))
-            for policy, series in trace.of("frequency_hertz").items()
-            if len(readings := series.between(start_ns, end_ns))
+            for policy, readings in trace.between("frequency_hertz", start_ns, end_ns).items()
         }
+    around_ns = start_ns - _COOLING_INTERVAL_NS, end_ns + _COOLING_INTERVAL_NS
     return JobEvidence(
         measurement=measurement,
         times_ns=np.array([sample.start_ns for sample in measurement.steady], np.float64),
@@ -79,12 +79,7 @@ def _evidence(measurement: Measurement, trace: Trace) -> JobEvidence:
         frequencies=frequencies,
         cooling={
             device: float(np.max(readings))
-            for device, series in trace.of("cooling_state").items()
-            if len(
-                readings := series.between(
-                    start_ns - _COOLING_INTERVAL_NS, end_ns + _COOLING_INTERVAL_NS
-                )
-            )
+            for device, readings in trace.between("cooling_state", *around_ns).items()
         },
     )
 

@@ -22,6 +22,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from android_harness.telemetry.records import TELEMETRY_NAME
+from android_harness.telemetry.trace import Trace, read_trace
 from device_bench.errors import SamplesError
 from device_bench.samples.measurement import Measurement
 from exporters.durable_files import write_atomically
@@ -94,3 +96,9 @@ def drop_torn_line(path: Path) -> None:
 
 def _whole_lines(content: bytes) -> list[bytes]:
     return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def read_telemetry(folder: Path) -> Trace | None:
+    """What the device's sensors said while a SAMPLES folder was filled; None: none was recorded."""
+    path = folder / TELEMETRY_NAME
+    return read_trace(path) if path.exists() else None

@@ -67,34 +67,44 @@ def write_samples(
 
 
 def measurement(number: int, arm: Arm, block: int, seconds: Sequence[float]) -> Measurement:
+    samples = [
+        Sample(
+            phase="steady",
+            repetition=repetition,
+            directions=1,
+            passes=1,
+            start_ns=0,
+            wall_ns=round(value * 1e9),
+            cpu_ns=0,
+        )
+        for repetition, value in enumerate(seconds)
+    ]
+    slot = Slot(block=block, arm=number)
+    return made_measurement(arm, samples, slot=slot, position=100 * block + number)
+
+
+def made_measurement(arm: Arm, samples: Sequence[Sample], **changes: Any) -> Measurement:
+    """A job of the arm with these samples; everything else is the least, or as `changes` say."""
     return Measurement(
-        slot=Slot(block=block, arm=number),
-        position=100 * block + number,
-        arm=arm,
-        backend="ggml-cpu",
-        threads=arm.threads,
-        cpu_mask=arm.cpu_mask,
-        load_wall_ns=1,
-        load_cpu_ns=0,
-        weight_bytes=0,
-        vm_hwm_bytes=1,
-        rss_anon_bytes=0,
-        rss_file_bytes=0,
-        warmup_settled=True,
-        pace_before_ns=1,
-        pace_after_ns=1,
-        measured_at=NOW,
-        host_seconds=1.0,
-        samples=tuple(
-            Sample(
-                phase="steady",
-                repetition=repetition,
-                directions=1,
-                passes=1,
-                start_ns=0,
-                wall_ns=round(value * 1e9),
-                cpu_ns=0,
-            )
-            for repetition, value in enumerate(seconds)
-        ),
+        **{
+            "slot": Slot(block=0, arm=0),
+            "position": 0,
+            "arm": arm,
+            "backend": "ggml-cpu",
+            "threads": arm.threads,
+            "cpu_mask": arm.cpu_mask,
+            "load_wall_ns": 1,
+            "load_cpu_ns": 0,
+            "weight_bytes": 0,
+            "vm_hwm_bytes": 1,
+            "rss_anon_bytes": 0,
+            "rss_file_bytes": 0,
+            "warmup_settled": True,
+            "pace_before_ns": 1,
+            "pace_after_ns": 1,
+            "measured_at": NOW,
+            "host_seconds": 1.0,
+            "samples": tuple(samples),
+            **changes,
+        }
     )

@@ -15,12 +15,12 @@ from device_bench.plans.bench_plan import BenchPlan
 from device_bench.plans.sweep_plan import Arm, Slot, SweepPlan, placement_text
 from device_bench.profiles.profile import Profile
 from device_bench.samples.outstanding import due_in
-from device_bench.samples.sustained import LongRun, long_run_left
-from device_bench.samples.time_left import TimeLeft, all_left, time_left
+from device_bench.samples.sustained import LongRun
+from device_bench.samples.time_left import TimeLeft, all_left
 from device_bench.sweeps.bench_parts import BenchPart
 from device_bench.sweeps.interleaving import in_turn
 from exporters.lora.request import layers_text
-from toolkit.cli.bench_sweeps import estimate_text, measured_in, modelled_seconds, say
+from toolkit.cli.bench_sweeps import estimate_text, left_in, modelled_seconds, say
 from toolkit.cli.console import out
 
 
@@ -84,10 +84,11 @@ def dry_runs(
         plans = [asked.for_bundle(part.bundle.manifest, placements) for part in parts]
         due = [due_in(0, plan, plan.shuffled(), ()) for plan in plans]
         left = [
-            time_left(
+            left_in(
+                part.folder(parts, folder),
                 plan,
-                measured_in(part.folder(parts, folder)),
                 modelled_seconds(part, plan, profiles, spec),
+                long_run,
             )
             for part, plan in zip(parts, plans, strict=True)
         ]
@@ -97,12 +98,7 @@ def dry_runs(
                 names=tuple(part.name for part in parts),
                 plans=tuple(plans),
                 order=tuple(in_turn(0, due, asked.seed)),
-                left=all_left(
-                    [
-                        *left,
-                        *(long_run_left(long_run, part.folder(parts, folder)) for part in parts),
-                    ]
-                ),
+                left=all_left(left),
                 left_out=placements.left_out,
             )
         )

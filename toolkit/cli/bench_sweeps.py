@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from android_harness.fleet.task_queue import Report
@@ -12,7 +12,6 @@ from device_bench.conditions.job_boundaries import JobBoundaries
 from device_bench.plans.bench_plan import BenchPlan
 from device_bench.plans.sweep_plan import Arm, SweepPlan
 from device_bench.profiles.profile import Profile
-from device_bench.samples.measurement import Measurement
 from device_bench.samples.samples_folder import SAMPLES_NAME, read_measurements
 from device_bench.samples.sustained import LongRun, long_run_left
 from device_bench.samples.time_left import TimeLeft, all_left, job_seconds, least_seconds, time_left
@@ -75,8 +74,7 @@ def sweeps_on(
             modelled=modelled,
         )
         sweeps.append(sweep)
-        before.append(time_left(plan, measured_in(sweep.folder), modelled))
-        before.append(long_run_left(long_run, sweep.folder))
+        before.append(left_in(sweep.folder, plan, modelled, long_run))
     for reason in left_out:
         say(target.name, f"left out, {reason}")
     say(target.name, estimate_text([sweep.plan for sweep in sweeps], all_left(before)))
@@ -91,9 +89,12 @@ def modelled_seconds(
     return {} if backend is None else job_seconds(plan, backend)
 
 
-def measured_in(folder: Path) -> list[Measurement]:
-    """What a SAMPLES folder holds already; nothing where there is none."""
-    return read_measurements(folder / SAMPLES_NAME)
+def left_in(
+    folder: Path, plan: SweepPlan, modelled: Mapping[Arm, float], long_run: LongRun | None
+) -> TimeLeft:
+    """What a SAMPLES folder lacks of a sweep and its long run; all where there is none yet."""
+    measurements = read_measurements(folder / SAMPLES_NAME)
+    return all_left([time_left(plan, measurements, modelled), long_run_left(long_run, folder)])
 
 
 def estimate_text(plans: Sequence[SweepPlan], left: TimeLeft) -> str:

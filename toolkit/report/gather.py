@@ -11,8 +11,7 @@ from pathlib import Path
 
 from android_harness.facts.device_facts import DeviceFacts
 from android_harness.state.held_settings import SETTINGS_NAME, HeldSettings
-from android_harness.telemetry.records import TELEMETRY_NAME
-from android_harness.telemetry.trace import Trace, read_trace
+from android_harness.telemetry.trace import Trace
 from device_bench.fitting.arm_energy import ArmEnergy, arm_energies
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.numerics.contract import NumericEvidence
@@ -22,7 +21,12 @@ from device_bench.profiles.profile import Profile
 from device_bench.profiles.profile_files import MANY_SUFFIX, read_profiles
 from device_bench.samples.measurement import Measurement
 from device_bench.samples.provenance import Sweep
-from device_bench.samples.samples_folder import SAMPLES_NAME, SWEEP_NAME, read_measurements
+from device_bench.samples.samples_folder import (
+    SAMPLES_NAME,
+    SWEEP_NAME,
+    read_measurements,
+    read_telemetry,
+)
 from device_bench.samples.sustained import longest_run
 from exporters.errors import FwdllmError
 from exporters.manifest import MANIFEST_NAME, Bundle
@@ -53,7 +57,7 @@ class Samples:
 
     @cached_property
     def energies(self) -> dict[Arm, ArmEnergy]:
-        return arm_energies(self.folder, self.measurements)
+        return arm_energies(self.trace, self.measurements)
 
     @cached_property
     def numerics(self) -> NumericEvidence | None:
@@ -68,8 +72,7 @@ class Samples:
     @cached_property
     def trace(self) -> Trace | None:
         """What the device's sensors said; None: no telemetry was recorded."""
-        path = self.folder / TELEMETRY_NAME
-        return read_trace(path) if path.exists() else None
+        return read_telemetry(self.folder)
 
     @cached_property
     def settings(self) -> HeldSettings | None:

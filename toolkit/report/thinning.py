@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_MARKS = 100
+MOST_ARMS = 60  # rows of a plot; its table has all
 _BUCKETS = 300
 
 Number = TypeVar("Number", bound=np.generic)

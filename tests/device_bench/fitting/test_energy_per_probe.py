@@ -18,8 +18,10 @@ from device_bench.fitting.arm_energy import SHORTEST_JOB_S, ArmEnergy, arm_energ
 from device_bench.fitting.fit_profile import fit_profile
 from device_bench.plans.sweep_plan import Arm, Slot, arms_of
 from device_bench.samples.measurement import Measurement, Sample
+from device_bench.samples.samples_folder import read_telemetry
 from device_bench.sweeps.sweep import run_sweep
 from tests.device_bench.fake_timing_runner import FakeInstalledRunner
+from tests.device_bench.made_samples import made_measurement
 
 S = 1_000_000_000
 ARMS = arms_of([1, 4], [16], [1], ["central"])
@@ -41,26 +43,9 @@ def job(arm: Arm, block: int, start_s: int, *, seconds: int = 20, probes: int = 
         )
         for phase, repetition, half in (("warmup", 0, -1), ("steady", 0, 0), ("steady", 1, 1))
     ]
-    return Measurement(
-        slot=Slot(block=block, arm=ARMS.index(arm)),
-        position=block,
-        arm=arm,
-        backend="ggml-cpu",
-        threads=1,
-        cpu_mask=None,
-        load_wall_ns=1,
-        load_cpu_ns=0,
-        weight_bytes=0,
-        vm_hwm_bytes=1,
-        rss_anon_bytes=0,
-        rss_file_bytes=0,
-        warmup_settled=True,
-        pace_before_ns=1,
-        pace_after_ns=1,
-        measured_at=datetime.now(UTC),
-        host_seconds=1.0,
-        samples=tuple(samples),
-    )
+    slot = Slot(block=block, arm=ARMS.index(arm))
+    now = datetime.now(UTC)
+    return made_measurement(arm, samples, slot=slot, position=block, measured_at=now)
 
 
 JOBS = [job(ARMS[block % 2], block, 40 * block + 60) for block in range(6)]
@@ -107,7 +92,7 @@ def joules(energy: ArmEnergy) -> float:
 def test_joules_per_probe_are_net_of_idle(tmp_path: Path) -> None:
     record(tmp_path, JOBS)
 
-    energies = arm_energies(tmp_path, JOBS)
+    energies = arm_energies(read_telemetry(tmp_path), JOBS)
 
     for arm, energy in energies.items():
         assert joules(energy) == pytest.approx((WATTS[arm] - IDLE_WATTS) * 20 / 10)
@@ -117,7 +102,7 @@ def test_joules_per_probe_are_net_of_idle(tmp_path: Path) -> None:
 def test_a_job_with_a_gap_does_not_count(tmp_path: Path) -> None:
     record(tmp_path, JOBS, gap_s=(62, 75))  # in the first job of the first arm
 
-    first, second = arm_energies(tmp_path, JOBS).values()
+    first, second = arm_energies(read_telemetry(tmp_path), JOBS).values()
 
     assert (first.jobs, second.jobs) == (2, 3)
     assert joules(first) == pytest.approx((WATTS[ARMS[0]] - IDLE_WATTS) * 2)
@@ -128,7 +113,7 @@ def test_jobs_that_a_gauge_cannot_resolve_do_not_count(tmp_path: Path) -> None:
     short = [job(ARMS[0], 0, 60, seconds=int(SHORTEST_JOB_S) - 1)]
     record(tmp_path, short)
 
-    (energy,) = arm_energies(tmp_path, short).values()
+    (energy,) = arm_energies(read_telemetry(tmp_path), short).values()
 
     assert energy.joules_per_probe is None and "shorter" in energy.reasons[0]
 
@@ -141,7 +126,7 @@ def test_what_cannot_be_measured_is_none_with_a_reason(
     tmp_path: Path, settings: dict[str, float], said: str
 ) -> None:
     record(tmp_path, JOBS, **settings)  # type: ignore[arg-type]
-    for energy in arm_energies(tmp_path, JOBS).values():
+    for energy in arm_energies(read_telemetry(tmp_path), JOBS).values():
         assert energy.joules_per_probe is None and said in energy.reasons[0]
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from device_bench.conditions.job_conditions import Boundary, JobConditions
-from device_bench.plans.sweep_plan import Arm, Slot
+from device_bench.plans.sweep_plan import Arm
 from device_bench.policies.evidence import JobEvidence
 from device_bench.policies.policy import Policy
-from device_bench.samples.measurement import Measurement, Sample
+from device_bench.samples.measurement import Sample
+from tests.device_bench.made_samples import made_measurement
 
 ARM = Arm(batch=1, tokens=32, directions_per_pass=1, estimator="tangent", threads=1)
 
@@ -33,36 +33,26 @@ def job(
 ) -> JobEvidence:
     """A job whose repetitions take these seconds; `cores`: CPU seconds per second."""
     share = float(arm.threads) if cores is None else cores
-    measurement = Measurement(
-        slot=Slot(block=0, arm=0),
+    samples = [
+        Sample(
+            phase="steady",
+            repetition=number,
+            directions=1,
+            passes=1,
+            start_ns=number * 10**9,
+            wall_ns=round(value * 1e9),
+            cpu_ns=round(value * share * 1e9),
+        )
+        for number, value in enumerate(seconds)
+    ]
+    measurement = made_measurement(
+        arm,
+        samples,
         position=position,
-        arm=arm,
         backend=backend,
-        threads=arm.threads,
         cpu_mask=seen_mask or arm.cpu_mask,
-        load_wall_ns=1,
-        load_cpu_ns=1,
-        weight_bytes=1,
-        vm_hwm_bytes=1,
-        rss_anon_bytes=0,
-        rss_file_bytes=0,
-        measured_at=datetime(2026, 1, 1, tzinfo=UTC),
-        host_seconds=1,
-        warmup_settled=True,
         pace_before_ns=pace_ns[0],
         pace_after_ns=pace_ns[1],
-        samples=tuple(
-            Sample(
-                phase="steady",
-                repetition=number,
-                directions=1,
-                passes=1,
-                start_ns=number * 10**9,
-                wall_ns=round(value * 1e9),
-                cpu_ns=round(value * share * 1e9),
-            )
-            for number, value in enumerate(seconds)
-        ),
         conditions=conditions,
     )
     return JobEvidence(

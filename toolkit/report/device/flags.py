@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from android_harness.telemetry.trace import Trace
+from android_harness.telemetry.trace import NO_TRACE, Trace
 from device_bench.policies.evidence import job_evidence
 from device_bench.policies.row_findings import POLICIES
 from device_bench.samples.measurement import Measurement
-
-_NO_TRACE = Trace(series={}, sensors={})
 
 
 def flagged_jobs(
@@ -24,7 +22,7 @@ def flagged_jobs(
     found: dict[int, list[str]] = defaultdict(list)
     for backend in dict.fromkeys(job.backend for job in measurements):
         own = [job for job in measurements if job.backend == backend]
-        evidence = job_evidence(own, trace or _NO_TRACE)
+        evidence = job_evidence(own, trace or NO_TRACE)
         for policy in POLICIES:
             for finding in policy.look(evidence):
                 found[finding.position].append(f"{policy.reason}: {finding.text}")

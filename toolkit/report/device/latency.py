@@ -28,10 +28,8 @@ from toolkit.report.drawing import (
     name_rows,
     note_row,
 )
-from toolkit.report.thinning import MOST_MARKS, spread_out
+from toolkit.report.thinning import MOST_ARMS, MOST_MARKS, spread_out
 from toolkit.report.wording import arm_name, arm_namer, seconds_text
-
-_MOST_ROWS = 60
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def _times(name: str, jobs: Sequence[Measurement]) -> _ArmTimes:
 
 
 def _distributions(arms: Sequence[_ArmTimes]) -> Plot:
-    shown = arms[:_MOST_ROWS]
+    shown = arms[:MOST_ARMS]
     repetitions = sum(arm.summary.n for arm in arms)
     far = sum(len(arm.summary.outliers) for arm in arms)
     legend = (

@@ -7,14 +7,13 @@ from matplotlib.figure import Figure
 from device_bench.profiles.profile import BackendProfile
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import draw_intervals, figure, logarithmic, name_rows
+from toolkit.report.thinning import MOST_ARMS
 from toolkit.report.wording import arm_name, interval_text, jobs_text, seconds_text
-
-_MOST_ROWS = 60
 
 
 def medians_part(backend: BackendProfile, anchor: str) -> Section:
     """The median of each arm with its interval."""
-    shown = backend.arms[:_MOST_ROWS]
+    shown = backend.arms[:MOST_ARMS]
 
     def draw() -> Figure:
         drawn = figure(height=0.8 + 0.24 * len(shown))

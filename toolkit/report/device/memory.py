@@ -9,15 +9,14 @@ from matplotlib.figure import Figure
 from device_bench.profiles.profile import BackendProfile
 from toolkit.report.content import Plot, Section, Table, columns
 from toolkit.report.drawing import FIRST, SECOND, figure, name_rows, note_row
+from toolkit.report.thinning import MOST_ARMS
 from toolkit.report.wording import UNKNOWN, arm_name, megabytes
-
-_MOST_ROWS = 60
 
 
 def memory_part(backend: BackendProfile, device_bytes: int | None, anchor: str) -> Section:
     """The peak of each arm's process, and what share of the device's memory the highest is."""
     highest = max(backend.arms, key=lambda arm: arm.peak_memory_bytes)
-    shown = backend.arms[:_MOST_ROWS]
+    shown = backend.arms[:MOST_ARMS]
     share = f", {highest.peak_memory_bytes / device_bytes:.2%} of all" if device_bytes else ""
     facts = [
         (

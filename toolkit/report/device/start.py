@@ -17,9 +17,8 @@ from toolkit.report.drawing import (
     name_rows,
     note_row,
 )
+from toolkit.report.thinning import MOST_ARMS
 from toolkit.report.wording import arm_name, interval_text, seconds_text
-
-_MOST_ROWS = 60
 
 
 def start_part(backend: BackendProfile, anchor: str) -> Section | None:
@@ -42,7 +41,7 @@ def _times(arm: ArmSummary, first: Interval) -> float:
 
 def _plot(known: Sequence[tuple[ArmSummary, Interval]]) -> Plot:
     most = max(known, key=lambda each: _times(*each))
-    shown = known[:_MOST_ROWS]
+    shown = known[:MOST_ARMS]
 
     def draw() -> Figure:
         drawn = figure(height=0.9 + 0.24 * len(shown))
